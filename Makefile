@@ -1,0 +1,70 @@
+# Everything works from a fresh clone: each target sets up what it needs in .venv first.
+# `make demo PYTHON=python3.12` chooses the Python that .venv is made from (once).
+
+PYTHON ?= python3
+# What the demo data have beside sales.
+DEMO_VARS := {using_customers: true, using_products: true}
+
+PY := .venv/bin/python
+DBT := .venv/bin/dbt
+# The checks build in a file of their own and leave the demo's alone.
+TEST_DUCKDB := target/test/rfm_retention.duckdb
+
+export DO_NOT_TRACK := 1
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup demo test test-full lint docs check-policy clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile \
+	    | while IFS='|' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
+
+setup: ## Install the locked packages into .venv, and dbt_utils (instant when done before)
+	@if test -x .venv/bin/pip; then python=$(PY); else python='$(PYTHON)'; fi; \
+	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	    || { echo "Python 3.11, 3.12 or 3.13 is needed; $$python is:" \
+	        "$$("$$python" --version 2>&1). Remove .venv if there is one and name another:" \
+	        "make setup PYTHON=python3.12"; exit 1; }
+	@test -x .venv/bin/pip || '$(PYTHON)' -m venv .venv \
+	    || { rm -rf .venv; echo "No virtual environment could be made. On Debian and Ubuntu:" \
+	        "apt-get install python3-venv"; exit 1; }
+	@cmp -s requirements.txt .venv/installed_requirements.txt || { \
+	    echo "Installing the locked Python packages into .venv (a minute or two)"; \
+	    $(PY) -m pip --disable-pip-version-check --quiet install --require-hashes \
+	        --requirement requirements.txt \
+	    && cp requirements.txt .venv/installed_requirements.txt; }
+	@$(PY) -m python_checks.dbt_packages
+
+demo: setup ## Load the demo data, build everything on DuckDB, print the segments
+	@$(PY) -m python_checks.load_demo --target duckdb
+	@$(DBT) build --target duckdb --vars '$(DEMO_VARS)'
+	@$(PY) -m python_checks.show_segments --target duckdb
+
+test: export RFM_DUCKDB_PATH := $(TEST_DUCKDB)
+test: lint ## Every check: lint, builds with all tests on DuckDB and PostgreSQL, pytest
+	@$(PY) -m python_checks.load_demo --target duckdb
+	@$(DBT) build --target duckdb --target-path target/test/duckdb --vars '$(DEMO_VARS)'
+	@$(PY) -m python_checks.postgres_server -- $(MAKE) --no-print-directory test-with-postgres
+
+.PHONY: test-with-postgres
+test-with-postgres:
+	@$(PY) -m python_checks.load_demo --target postgres
+	@$(DBT) build --target postgres --target-path target/test/postgres --vars '$(DEMO_VARS)'
+	@$(PY) -m pytest
+
+test-full: export RFM_FULL := 1
+test-full: test ## The same with many more generated cases (slower)
+
+lint: setup ## Lint the SQL and parse the project with warnings as errors
+	@.venv/bin/sqlfluff lint models tests analyses
+	@$(DBT) --warn-error parse --target duckdb --no-partial-parse --target-path target/test/parse
+
+docs: setup ## Write the documentation of every model and column to target/static_index.html
+	@$(DBT) docs generate --static --target duckdb --vars '$(DEMO_VARS)'
+
+check-policy: setup ## Check the CSV files in seeds/ before a build uses them
+	@$(DBT) build --select +policy_gate --target duckdb
+
+clean: ## Remove what builds made: target, logs, dbt_packages, the demo's DuckDB file
+	rm -rf target logs dbt_packages rfm_retention.duckdb rfm_retention.duckdb.wal

@@ -1,0 +1,41 @@
+{#- The policy gate: stops the build, with every bad cell named, before a table changes.
+
+    It runs before every persisting model and not in one gate model alone, so that a partial build
+    (`dbt run -s customer_segments`) cannot pass it by. `ref` makes the models wait for the violations. -#}
+{% macro refuse_bad_policy() %}
+    {%- set violations = ref('policy_violations') -%}
+    {%- do ref('policy_gate') -%}
+    {%- if execute -%}
+        {%- do raise_policy_violations(violations) -%}
+    {%- endif -%}
+    {{ return('') }}
+{% endmacro %}
+
+
+{% macro raise_policy_violations(violations) %}
+    {%- if not load_relation(violations) -%}
+        {%- do exceptions.raise_compiler_error(
+            "The policy has not been checked since the seeds were loaded. Build it first: dbt build -s +policy_gate"
+        ) -%}
+    {%- endif -%}
+    {%- set rows = run_query(
+        "select file_name, csv_row, column_name, found, accepted from " ~ violations
+        ~ " order by file_name, csv_row, column_name, found, accepted"
+    ) -%}
+    {%- if rows | length > 0 -%}
+        {%- set lines = [] -%}
+        {%- for row in rows.rows[:50] -%}
+            {%- set place = [row[0]] -%}
+            {%- if row[1] is not none -%}{%- do place.append('row ' ~ row[1] | int) -%}{%- endif -%}
+            {%- if row[2] is not none -%}{%- do place.append('column ' ~ row[2]) -%}{%- endif -%}
+            {%- do lines.append('  ' ~ place | join(', ') ~ ': found ' ~ row[3] ~ '; accepted: ' ~ row[4]) -%}
+        {%- endfor -%}
+        {%- if rows | length > 50 -%}
+            {%- do lines.append('  and ' ~ (rows | length - 50) ~ ' more') -%}
+        {%- endif -%}
+        {%- do exceptions.raise_compiler_error(
+            "The policy is not usable, so no mart was changed. Mend these cells and build again "
+            ~ "(row 1 is the header):\n" ~ lines | join('\n')
+        ) -%}
+    {%- endif -%}
+{% endmacro %}

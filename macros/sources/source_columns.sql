@@ -1,0 +1,108 @@
+{#- Which column of the user's table feeds each of our columns, and of what type it is.
+
+    Returns {our name: {'name': their name or none, 'type': type family, 'kind': kind}}.
+    A column that the var <entity>_columns maps is taken exactly as written. One that is not mapped is
+    found under our name in any case, and an optional one that is not there is none: a typed null. -#}
+{% macro source_columns(entity) %}
+    {%- set spec = source_entities()[entity] -%}
+    {%- set mapped = var(entity ~ '_columns', {}) or {} -%}
+    {%- set existing = {} -%}
+    {%- for column in adapter.get_columns_in_relation(source_relation(entity)) -%}
+        {%- do existing.update({column.name: column.dtype}) -%}
+    {%- endfor -%}
+
+    {%- set columns = {} -%}
+    {%- for name, column in spec['columns'].items() -%}
+        {%- set theirs = mapped[name] if name in mapped else find_column(name, existing) -%}
+        {%- do columns.update({name: {
+            'name': theirs,
+            'kind': column['kind'],
+            'type': none if theirs is none else type_family(existing.get(theirs, 'text')),
+        }}) -%}
+    {%- endfor -%}
+
+    {%- set score_group = score_group_column() -%}
+    {%- if score_group is not none and score_group['entity'] == entity -%}
+        {%- do columns.update({'score_group': {
+            'name': score_group['column'],
+            'kind': 'text',
+            'type': type_family(existing.get(score_group['column'], 'text')),
+        }}) -%}
+    {%- elif entity in ('sales', 'customers') -%}
+        {%- do columns.update({'score_group': {'name': none, 'kind': 'text', 'type': none}}) -%}
+    {%- endif -%}
+    {{ return(columns) }}
+{% endmacro %}
+
+
+{#- The existing column of that name: exactly, else in another case, else none. -#}
+{% macro find_column(name, existing) %}
+    {%- if name in existing -%}
+        {{ return(name) }}
+    {%- endif -%}
+    {%- for candidate in existing | sort -%}
+        {%- if candidate | lower == name | lower -%}
+            {{ return(candidate) }}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(none) }}
+{% endmacro %}
+
+
+{#- The column that the var score_group names: {'entity', 'column'}, or none when scores are not grouped.
+
+    Written `customers.<column>`, `sales.<column>`, or just `<column>` (customers are looked at first).
+    The column is one of ours or one of the source table's own. -#}
+{% macro score_group_column() %}
+    {%- set setting = var('score_group') -%}
+    {%- if setting is none or setting | string | lower in ('off', 'false', '', 'none', 'null') or not execute -%}
+        {{ return(none) }}
+    {%- endif -%}
+    {%- set parts = (setting | string).split('.') -%}
+    {%- set explicit = parts | length > 1 and parts[0] in ('customers', 'sales') -%}
+    {%- set wanted = parts[1:] | join('.') if explicit else setting | string -%}
+    {%- for entity in ([parts[0]] if explicit else ['customers', 'sales']) if is_using(entity) -%}
+        {%- set mapped = var(entity ~ '_columns', {}) or {} -%}
+        {%- set existing = {} -%}
+        {%- for column in adapter.get_columns_in_relation(source_relation(entity)) -%}
+            {%- do existing.update({column.name: column.dtype}) -%}
+        {%- endfor -%}
+        {%- set column = find_column(mapped.get(wanted, wanted), existing) -%}
+        {%- if column is not none -%}
+            {{ return({'entity': entity, 'column': column}) }}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(none) }}
+{% endmacro %}
+
+
+{#- The body of a base model: the source table under our names and types, one row for one row.
+
+    Money, dates and numbers are null where the source's value cannot be used; the columns in `keep_text` also
+    show the source's own text (`<column>_text`). An entity that is not in use has the same columns and no rows. -#}
+{% macro read_source(entity, keep_text=[]) %}
+    {%- if not is_using(entity) -%}
+        {%- set relation = none -%}
+        {%- set columns = {} -%}
+        {%- for name, column in source_entities()[entity]['columns'].items() -%}
+            {%- do columns.update({name: {'name': none, 'kind': column['kind'], 'type': none}}) -%}
+        {%- endfor -%}
+        {%- if entity == 'customers' -%}
+            {%- do columns.update({'score_group': {'name': none, 'kind': 'text', 'type': none}}) -%}
+        {%- endif -%}
+    {%- else -%}
+        {%- set relation = source('raw', entity) -%}
+        {%- set columns = source_columns(entity) if execute else {} -%}
+    {%- endif -%}
+select
+    {%- for name, column in columns.items() %}
+    {%- set quoted = none if column['name'] is none else adapter.quote(column['name']) %}
+    {{ source_value(quoted, column['type'], column['kind']) }} as {{ name }}
+    {%- if name in keep_text %},
+    cast({{ quoted }} as {{ dbt.type_string() }}) as {{ name }}_text
+    {%- endif %}
+    {{- ',' if not loop.last }}
+    {%- else %} *
+    {%- endfor %}
+{{ 'where 1 = 0' if relation is none else 'from ' ~ relation }}
+{% endmacro %}

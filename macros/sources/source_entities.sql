@@ -1,0 +1,57 @@
+{#- What each source may hold: our column name, its kind, and whether the build can do without it.
+    Kinds: id, date, money, number, boolean, text. -#}
+{% macro source_entities() %}
+    {{ return({
+        'sales': {
+            'default_table': 'fact_sales',
+            'optional': false,
+            'columns': {
+                'customer_id': {'kind': 'id', 'required': true},
+                'sale_date': {'kind': 'date', 'required': true},
+                'revenue': {'kind': 'money', 'required': true},
+                'sale_id': {'kind': 'id'},
+                'order_id': {'kind': 'id'},
+                'product_id': {'kind': 'id'},
+                'channel': {'kind': 'text'},
+                'quantity': {'kind': 'number'},
+                'is_return': {'kind': 'boolean'},
+                'discount_amount': {'kind': 'money'},
+            },
+        },
+        'customers': {
+            'default_table': 'dim_customers',
+            'optional': true,
+            'columns': {
+                'customer_id': {'kind': 'id', 'required': true},
+                'created_at': {'kind': 'date'},
+                'country': {'kind': 'text'},
+            },
+        },
+        'products': {
+            'default_table': 'dim_products',
+            'optional': true,
+            'columns': {
+                'product_id': {'kind': 'id', 'required': true},
+                'product_name': {'kind': 'text'},
+                'category': {'kind': 'text'},
+                'margin_rate': {'kind': 'number'},
+            },
+        },
+    }) }}
+{% endmacro %}
+
+
+{#- Whether the project reads this entity at all: sales always, the others by var using_<entity>. -#}
+{% macro is_using(entity) %}
+    {{ return(not source_entities()[entity]['optional'] or var('using_' ~ entity, false)) }}
+{% endmacro %}
+
+
+{#- The table that holds an entity, as the vars name it. Not source(): checks run outside of any model. -#}
+{% macro source_relation(entity) %}
+    {{ return(api.Relation.create(
+        database=target.database,
+        schema=var('source_schema'),
+        identifier=var(entity ~ '_table', source_entities()[entity]['default_table'])
+    )) }}
+{% endmacro %}

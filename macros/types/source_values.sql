@@ -1,0 +1,118 @@
+{#- A database's type name → its family: date, timestamp, timestamptz, float, decimal, integer, boolean, text. -#}
+{% macro type_family(dtype) %}
+    {%- set name = dtype | lower -%}
+    {%- if name == 'date' -%}
+        {{ return('date') }}
+    {%- elif name.startswith('timestamp') and 'with time zone' in name or name == 'timestamptz' -%}
+        {{ return('timestamptz') }}
+    {%- elif name.startswith('timestamp') or name == 'datetime' -%}
+        {{ return('timestamp') }}
+    {%- elif name in ('double', 'double precision', 'float', 'real', 'float4', 'float8') -%}
+        {{ return('float') }}
+    {%- elif name.startswith('decimal') or name.startswith('numeric') -%}
+        {{ return('decimal') }}
+    {%- elif name in ('tinyint', 'smallint', 'integer', 'int', 'bigint', 'long', 'int2', 'int4', 'int8', 'hugeint',
+        'utinyint', 'usmallint', 'uinteger', 'ubigint', 'uhugeint') -%}
+        {{ return('integer') }}
+    {%- elif name in ('boolean', 'bool') -%}
+        {{ return('boolean') }}
+    {%- endif -%}
+    {{ return('text') }}
+{% endmacro %}
+
+
+{#- One source value as our type; null where it cannot be used, never a failed build. -#}
+{% macro source_value(expression, family, kind) %}
+    {%- if kind == 'id' -%}
+        {{ source_id(expression, family) }}
+    {%- elif kind == 'date' -%}
+        {{ source_date(expression, family) }}
+    {%- elif kind == 'money' -%}
+        {{ source_decimal(expression, family, type_money()) }}
+    {%- elif kind == 'number' -%}
+        {{ source_decimal(expression, family, type_quantity()) }}
+    {%- elif kind == 'boolean' -%}
+        {{ source_boolean(expression, family) }}
+    {%- elif kind == 'text' -%}
+        {{ source_text(expression, family) }}
+    {%- else -%}
+        {{ exceptions.raise_compiler_error("source_value: kind must be id, date, money, number, boolean or text, got " ~ kind) }}
+    {%- endif -%}
+{% endmacro %}
+
+
+{% macro source_text(expression, family) %}
+    {%- if expression is none -%}
+        cast(null as {{ dbt.type_string() }})
+    {%- else -%}
+        nullif(trim(cast({{ expression }} as {{ dbt.type_string() }})), '')
+    {%- endif -%}
+{% endmacro %}
+
+
+{#- Ids are text. A whole number that a tool stored as floating point is that integer (17850.0 is 17850);
+    a floating NaN is how such tools write "missing". -#}
+{% macro source_id(expression, family) %}
+    {%- if family in ('float', 'decimal') -%}
+        case
+            when {{ expression }} > -1e15 and {{ expression }} < 1e15 and {{ expression }} = floor({{ expression }})
+                then cast(cast({{ expression }} as bigint) as {{ dbt.type_string() }})
+            when {{ expression }} > -1e300 and {{ expression }} < 1e300
+                then cast({{ expression }} as {{ dbt.type_string() }})
+        end
+    {%- elif family == 'integer' -%}
+        cast({{ expression }} as {{ dbt.type_string() }})
+    {%- else -%}
+        {{ source_text(expression, family) }}
+    {%- endif -%}
+{% endmacro %}
+
+
+{#- A timestamp with time zone is read in UTC, so that no session setting moves a sale to another day.
+    Text is read by its first ten characters: the date as it was written. -#}
+{% macro source_date(expression, family) %}
+    {%- if expression is none -%}
+        cast(null as date)
+    {%- elif family == 'date' -%}
+        {{ expression }}
+    {%- elif family == 'timestamp' -%}
+        cast({{ expression }} as date)
+    {%- elif family == 'timestamptz' -%}
+        cast({{ expression }} at time zone 'UTC' as date)
+    {%- else -%}
+        {%- set value = "trim(cast(" ~ expression ~ " as " ~ dbt.type_string() ~ "))" -%}
+        case
+            when {{ is_iso_date(value) }} then {{ guarded_cast("substring(" ~ value ~ ", 1, 10)", "date") }}
+        end
+    {%- endif -%}
+{% endmacro %}
+
+
+{#- Decimal, rounded half away from zero once, null from 1e12 on. Floating point goes through its shortest text,
+    so that 1.005 is the 1.005 that somebody typed and not the binary number below it. -#}
+{% macro source_decimal(expression, family, type) %}
+    {%- if expression is none -%}
+        cast(null as {{ type }})
+    {%- elif family in ('integer', 'decimal') -%}
+        case when {{ expression }} > -1e12 and {{ expression }} < 1e12 then cast({{ expression }} as {{ type }}) end
+    {%- elif family == 'float' -%}
+        case
+            when {{ expression }} > -1e12 and {{ expression }} < 1e12
+                then cast(cast({{ expression }} as {{ dbt.type_string() }}) as {{ type }})
+        end
+    {%- else -%}
+        {%- set value = "trim(cast(" ~ expression ~ " as " ~ dbt.type_string() ~ "))" -%}
+        {{ text_to_decimal(value, type) }}
+    {%- endif -%}
+{% endmacro %}
+
+
+{% macro source_boolean(expression, family) %}
+    {%- if expression is none -%}
+        false
+    {%- elif family == 'boolean' -%}
+        coalesce({{ expression }}, false)
+    {%- else -%}
+        coalesce(lower(trim(cast({{ expression }} as {{ dbt.type_string() }}))) in ({{ true_words() }}), false)
+    {%- endif -%}
+{% endmacro %}

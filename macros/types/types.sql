@@ -1,0 +1,94 @@
+{#- One money amount: cents, never floating point. -#}
+{% macro type_money() %}numeric(18, 2){% endmacro %}
+
+
+{#- Sums over many customers: 1e12 of each of a billion rows still fit. -#}
+{% macro type_money_total() %}numeric(28, 2){% endmacro %}
+
+
+{% macro type_quantity() %}numeric(18, 4){% endmacro %}
+
+
+{#- Eight-byte floating point, for shares and rates. "double" alone does not parse on PostgreSQL. -#}
+{% macro type_double() %}
+    {{- 'double' if target.type == 'spark' else 'double precision' -}}
+{% endmacro %}
+
+
+{#- Text that orders byte by byte on every engine; only PostgreSQL would follow the database's language. -#}
+{% macro bytewise(expression) %}
+    {{- expression ~ (' collate "C"' if target.type == 'postgres' else '') -}}
+{% endmacro %}
+
+
+{#- A regular expression on text. Dispatched: there is no common spelling. -#}
+{% macro matches(expression, pattern) %}
+    {{- return(adapter.dispatch('matches', 'rfm_retention')(expression, pattern)) -}}
+{% endmacro %}
+
+{% macro default__matches(expression, pattern) %}
+    {{- return("regexp_matches(" ~ expression ~ ", '" ~ pattern ~ "')") -}}
+{% endmacro %}
+
+{% macro postgres__matches(expression, pattern) %}
+    {{- return("(" ~ expression ~ " ~ '" ~ pattern ~ "')") -}}
+{% endmacro %}
+
+{% macro spark__matches(expression, pattern) %}
+    {{- return("(" ~ expression ~ " rlike r'" ~ pattern ~ "')") -}}
+{% endmacro %}
+
+
+{#- A cast inside a `case` that has already looked at the text. DuckDB and Spark may evaluate ahead of the
+    condition, so there the cast itself must not fail; PostgreSQL has no try_cast and keeps the order. -#}
+{% macro guarded_cast(expression, type) %}
+    {{- ('cast(' if target.type == 'postgres' else 'try_cast(') ~ expression ~ ' as ' ~ type ~ ')' -}}
+{% endmacro %}
+
+
+{% macro true_words() %}'true', 't', 'yes', 'y', '1', '1.0'{% endmacro %}
+
+
+{% macro false_words() %}'false', 'f', 'no', 'n', '0', '0.0'{% endmacro %}
+
+
+{% macro number_pattern() %}
+    {{- return("^[+-]?([0-9]{1,40}[.]?[0-9]{0,40}|[.][0-9]{1,40})([eE][+-]?[0-9]{1,2})?$") -}}
+{% endmacro %}
+
+
+{% macro integer_pattern() %}{{ return("^[+-]?[0-9]{1,9}$") }}{% endmacro %}
+
+
+{#- Numeric text → decimal, rounded once; null where it is not a number below 1e12. -#}
+{% macro text_to_decimal(expression, type) -%}
+    case
+        when {{ matches(expression, number_pattern()) }}
+            then case
+                when abs({{ guarded_cast(expression, type_double()) }}) < 1e12
+                    then {{ guarded_cast(expression, type) }}
+            end
+    end
+{%- endmacro %}
+
+
+{#- Whether text starts with a real calendar date in ISO form, alone or with a time of day and a zone. -#}
+{% macro is_iso_date(expression) -%}
+    {%- set pattern -%}
+        ^[1-9][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]{1,9})?)?( ?(Z|[+-][0-9]{2}(:?[0-9]{2})?))?)?$
+    {%- endset -%}
+    {%- set year = guarded_cast("substring(" ~ expression ~ ", 1, 4)", "integer") -%}
+    case
+        when not {{ matches(expression, pattern) }} then false
+        when substring({{ expression }}, 6, 5) in ('02-30', '02-31', '04-31', '06-31', '09-31', '11-31') then false
+        when substring({{ expression }}, 6, 5) = '02-29'
+            then mod({{ year }}, 4) = 0 and (mod({{ year }}, 100) <> 0 or mod({{ year }}, 400) = 0)
+        else true
+    end
+{%- endmacro %}
+
+
+{#- A whole number in floating point as text without a fraction. -#}
+{% macro number_text(expression) -%}
+    cast(cast({{ expression }} as bigint) as {{ dbt.type_string() }})
+{%- endmacro %}

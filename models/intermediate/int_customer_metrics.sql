@@ -1,0 +1,110 @@
+-- Grain: one row per (as_of_date, customer_id), every customer known at that date.
+-- `is_scored` = at least one order in the window; the others are prospects (never ordered) or dormant.
+{%- set lookback_days = var('lookback_days') %}
+{%- set in_window = 'true' if lookback_days is none else 'is_in_window' %}
+with
+
+as_of_dates as (
+
+    select
+        as_of_date,
+        is_current
+    from {{ ref('int_as_of_dates') }}
+
+),
+
+orders as (
+
+    select
+        as_of_dates.as_of_date,
+        orders.customer_id,
+        orders.sale_date,
+        orders.order_count,
+        orders.sales_amount,
+        orders.return_amount
+        {%- if lookback_days is not none %},
+        orders.sale_date
+        >= cast({{ dbt.dateadd('day', -1 * lookback_days, 'as_of_dates.as_of_date') }} as date) as is_in_window
+        {%- endif %}
+    from {{ ref('int_orders') }} as orders
+    inner join as_of_dates
+        on orders.sale_date < as_of_dates.as_of_date
+
+),
+
+customers_with_sales as (
+
+    select
+        as_of_date,
+        customer_id,
+        min(case when order_count > 0 then sale_date end) as first_order_date,
+        max(case when order_count > 0 then sale_date end) as last_order_date,
+        sum(case when {{ in_window }} then order_count else 0 end) as order_count,
+        sum(case when {{ in_window }} then sales_amount else 0 end) as sales_amount,
+        sum(case when {{ in_window }} then return_amount else 0 end) as return_amount
+    from orders
+    group by as_of_date, customer_id
+
+),
+
+known_without_sales as (
+
+    select
+        as_of_dates.as_of_date,
+        customers.customer_id
+    from as_of_dates
+    inner join {{ ref('stg_customers') }} as customers
+        on
+            customers.created_date < as_of_dates.as_of_date
+            or (customers.created_date is null and as_of_dates.is_current)
+    left join customers_with_sales
+        on
+            as_of_dates.as_of_date = customers_with_sales.as_of_date
+            and customers.customer_id = customers_with_sales.customer_id
+    where customers_with_sales.customer_id is null
+
+),
+
+known_customers as (
+
+    select
+        as_of_date,
+        customer_id,
+        first_order_date,
+        last_order_date,
+        order_count,
+        sales_amount,
+        return_amount
+    from customers_with_sales
+    union all
+    select
+        as_of_date,
+        customer_id,
+        cast(null as date) as first_order_date,
+        cast(null as date) as last_order_date,
+        0 as order_count,
+        0 as sales_amount,
+        0 as return_amount
+    from known_without_sales
+
+)
+
+select
+    known_customers.as_of_date,
+    known_customers.customer_id,
+    coalesce(score_groups.score_group, '{{ whole_base() }}') as score_group,
+    cast(
+        {{ dbt.datediff('known_customers.last_order_date', 'known_customers.as_of_date', 'day') }} as integer
+    ) as days_since_last_order,
+    cast(known_customers.order_count as integer) as order_count,
+    cast(known_customers.sales_amount as {{ type_money() }}) as sales_amount,
+    cast(known_customers.return_amount as {{ type_money() }}) as return_amount,
+    cast(known_customers.sales_amount - known_customers.return_amount as {{ type_money() }}) as net_revenue,
+    known_customers.order_count > 0 as is_scored,
+    known_customers.first_order_date,
+    known_customers.last_order_date
+from known_customers
+left join {{ ref('int_customer_score_groups') }} as score_groups
+    on
+        known_customers.as_of_date = score_groups.as_of_date
+        and known_customers.customer_id = score_groups.customer_id

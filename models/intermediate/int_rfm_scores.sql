@@ -1,0 +1,117 @@
+-- Grain: one row per (as_of_date, customer_id), scored customers only.
+-- Every score runs from worst (1) to best. Ties share the lowest tile they touch, or are split by customer id;
+-- `<dimension>_score_of_five` feeds the fixed contract customer_rfm, whatever the number of tiles.
+{%- set dimensions = {'recency': 'days_since_last_order', 'frequency': 'order_count', 'monetary': 'net_revenue'} %}
+{%- set tiles = var('score_tiles') %}
+{%- set is_split = var('tie_method') == 'split' %}
+{%- set is_grouped = score_group_column() is not none %}
+with
+
+metrics as (
+
+    select
+        metrics.as_of_date,
+        metrics.customer_id,
+        metrics.score_group,
+        score_groups.scored_within,
+        metrics.days_since_last_order,
+        metrics.order_count,
+        metrics.net_revenue
+        {%- if is_split %}
+        {%- for dimension, measure in dimensions.items() %}
+        {%- set place_in_base = "row_number() over (partition by metrics.as_of_date, metrics." ~ measure
+            ~ " order by " ~ bytewise('metrics.customer_id') ~ ")" %}
+        {%- set place_in_group = place_in_base.replace("as_of_date,", "as_of_date, score_groups.scored_within,") %},
+        {%- if is_grouped %}
+        case
+            when score_groups.scored_within = '{{ whole_base() }}'
+                then {{ place_in_base }}
+            else {{ place_in_group }}
+        end as {{ dimension }}_place_in_tie
+        {%- else %}
+        {{ place_in_base }} as {{ dimension }}_place_in_tie
+        {%- endif %}
+        {%- endfor %}
+        {%- endif %}
+    from {{ ref('int_customer_metrics') }} as metrics
+    inner join {{ ref('int_score_groups') }} as score_groups
+        on
+            metrics.as_of_date = score_groups.as_of_date
+            and metrics.score_group = score_groups.score_group
+    where metrics.is_scored
+
+),
+
+tiles as (
+
+    select
+        as_of_date,
+        scored_within,
+        dimension,
+        value,
+        lowest_score,
+        lowest_score_of_five,
+        rows_before,
+        row_count,
+        is_fixed
+    from {{ ref('int_score_tiles') }}
+
+),
+
+scored as (
+
+    select
+        metrics.as_of_date,
+        metrics.customer_id,
+        metrics.score_group,
+        metrics.scored_within,
+        metrics.days_since_last_order,
+        metrics.order_count,
+        metrics.net_revenue,
+        {%- for dimension in dimensions %}
+        {%- for name, tile_count in {'_score': tiles, '_score_of_five': 5}.items() %}
+        {%- set fixed = 'true' if tile_count == tiles else 'false' %}
+        {%- if is_split %}
+        {%- set rows_before %}({{ dimension }}_tiles.rows_before + metrics.{{ dimension }}_place_in_tie - 1){% endset %}
+        case
+            when {{ dimension }}_tiles.is_fixed and {{ fixed }} then {{ dimension }}_tiles.lowest_score
+            else {{ tile_of_position(rows_before, dimension ~ '_tiles.row_count', tile_count) }}
+        end as {{ dimension }}{{ name }}
+        {%- elif tile_count == tiles %}
+        {{ dimension }}_tiles.lowest_score as {{ dimension }}{{ name }}
+        {%- else %}
+        {{ dimension }}_tiles.lowest_score_of_five as {{ dimension }}{{ name }}
+        {%- endif %}
+        {{- ',' if not loop.last }}
+        {%- endfor %}
+        {{- ',' if not loop.last }}
+        {%- endfor %}
+    from metrics
+    {%- for dimension, measure in dimensions.items() %}
+    inner join tiles as {{ dimension }}_tiles
+        on
+            metrics.as_of_date = {{ dimension }}_tiles.as_of_date
+            and metrics.scored_within = {{ dimension }}_tiles.scored_within
+            and {{ dimension }}_tiles.dimension = '{{ dimension }}'
+            and cast(metrics.{{ measure }} as {{ type_money() }}) = {{ dimension }}_tiles.value
+    {%- endfor %}
+
+)
+
+select
+    as_of_date,
+    customer_id,
+    score_group,
+    scored_within,
+    days_since_last_order,
+    order_count,
+    net_revenue,
+    recency_score,
+    frequency_score,
+    monetary_score,
+    {{ rfm_code('recency_score', 'frequency_score', 'monetary_score') }} as rfm_code,
+    {{ rfm_score('recency_score', 'frequency_score', 'monetary_score') }} as rfm_score,
+    recency_score_of_five,
+    frequency_score_of_five,
+    monetary_score_of_five
+from scored

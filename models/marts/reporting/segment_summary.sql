@@ -1,0 +1,103 @@
+-- Grain: one row per segment of the active scheme, empty ones too, at the current as-of date.
+-- Quartiles are over scored customers: the unscored have no recency, frequency or monetary value.
+{%- set measures = {'days_since_last_order': 'integer', 'order_count': 'integer', 'net_revenue': 'money'} %}
+{%- set quartiles = {'q1': 0.25, 'median': 0.5, 'q3': 0.75} %}
+with
+
+segments as (
+
+    select
+        segment_key,
+        segment_scheme,
+        segment_code,
+        segment_name,
+        action_priority,
+        value_rank,
+        display_order
+    from {{ ref('policy_segments') }}
+    where segment_scheme = {{ text_literal(var('segment_scheme')) }}
+
+),
+
+customers as (
+
+    select
+        segment_key,
+        order_count as orders,
+        net_revenue as revenue,
+        case when is_scored then days_since_last_order end as days_since_last_order,
+        case when is_scored then order_count end as order_count,
+        case when is_scored then net_revenue end as net_revenue
+    from {{ ref('customer_segments') }}
+
+),
+
+current_dates as (
+
+    select as_of_date
+    from {{ ref('int_as_of_dates') }}
+    where is_current
+
+),
+
+base as (
+
+    select
+        count(*) as customer_count,
+        sum(revenue) as net_revenue
+    from customers
+
+),
+
+totals as (
+
+    select
+        segment_key,
+        count(*) as customer_count,
+        sum(orders) as order_count,
+        sum(revenue) as net_revenue
+        {%- for measure in measures %},
+        min({{ measure }}) as {{ measure }}_min,
+        {%- for name, share in quartiles.items() %}
+        percentile_cont({{ share }}) within group (order by {{ measure }}) as {{ measure }}_{{ name }},
+        {%- endfor %}
+        avg({{ measure }}) as {{ measure }}_mean,
+        max({{ measure }}) as {{ measure }}_max
+        {%- endfor %}
+    from customers
+    group by segment_key
+
+)
+
+select
+    segments.segment_key,
+    current_dates.as_of_date,
+    segments.segment_scheme,
+    segments.segment_code,
+    segments.segment_name,
+    segments.action_priority,
+    segments.value_rank,
+    segments.display_order,
+    cast(coalesce(totals.customer_count, 0) as integer) as customer_count,
+    cast(coalesce(totals.customer_count, 0) as {{ type_double() }})
+    / nullif(base.customer_count, 0) as customer_share,
+    cast(coalesce(totals.order_count, 0) as bigint) as order_count,
+    cast(coalesce(totals.net_revenue, 0) as {{ type_money_total() }}) as net_revenue,
+    cast(coalesce(totals.net_revenue, 0) as {{ type_double() }})
+    / nullif(cast(base.net_revenue as {{ type_double() }}), 0) as net_revenue_share,
+    cast(totals.net_revenue / nullif(totals.order_count, 0) as {{ type_money() }}) as average_order_value
+    {%- for measure, kind in measures.items() %}
+    {%- for statistic in ['min', 'q1', 'median', 'mean', 'q3', 'max'] %}
+    {%- set is_interpolated = statistic not in ('min', 'max') %},
+    cast(
+        totals.{{ measure }}_{{ statistic }}
+        as {{ type_money() if kind == 'money' else type_double() if is_interpolated else 'integer' }}
+    ) as {{ measure }}_{{ statistic }}
+    {%- endfor %}
+    {%- endfor %}
+from segments
+cross join base
+left join current_dates
+    on 1 = 1
+left join totals
+    on segments.segment_key = totals.segment_key

@@ -1,0 +1,64 @@
+-- Grain: one row per (as_of_date, score_group, dimension, score) that anybody has.
+-- `score_group` is the base that was scored: a group of its own, or the whole base. Under tie_method split a
+-- value at an edge belongs to two scores, so the ranges touch and the counts are those of the tiles.
+{%- set tiles = var('score_tiles') %}
+with
+
+value_tiles as (
+
+    select
+        as_of_date,
+        scored_within as score_group,
+        dimension,
+        value,
+        lowest_score,
+        {{ 'highest_score' if var('tie_method') == 'split' else 'lowest_score' }} as highest_score,
+        customer_count,
+        rows_before,
+        row_count,
+        is_fixed
+    from {{ ref('int_score_tiles') }}
+
+),
+
+scores as (
+
+    {{ dbt_utils.generate_series(10) }}
+
+),
+
+value_scores as (
+
+    select
+        value_tiles.as_of_date,
+        value_tiles.score_group,
+        value_tiles.dimension,
+        cast(scores.generated_number as integer) as score,
+        value_tiles.value,
+        value_tiles.customer_count,
+        value_tiles.row_count,
+        value_tiles.is_fixed
+    from value_tiles
+    inner join scores
+        on scores.generated_number between value_tiles.lowest_score and value_tiles.highest_score
+
+)
+
+select
+    as_of_date,
+    score_group,
+    dimension,
+    score,
+    cast(min(value) as {{ type_money() }}) as lowest_value,
+    cast(max(value) as {{ type_money() }}) as highest_value,
+    {%- if var('tie_method') == 'split' %}
+    cast(case
+        when max(case when is_fixed then 1 else 0 end) = 1 then sum(customer_count)
+        else {{ tile_size('max(row_count)', 'score', tiles) }}
+    end as integer) as customer_count,
+    {%- else %}
+    cast(sum(customer_count) as integer) as customer_count,
+    {%- endif %}
+    max(case when is_fixed then 1 else 0 end) = 1 as is_fixed
+from value_scores
+group by as_of_date, score_group, dimension, score

@@ -1,0 +1,26 @@
+-- Grain: one row per segment scheme that any policy file names.
+-- A scheme that segment_schemes.csv does not list is written for five tiles.
+with
+
+declared as (
+
+    {{ policy_seed('segment_schemes') }}
+
+),
+
+named as (
+
+    select segment_scheme from ({{ policy_seed('segments') }}) as segments
+    union
+    select segment_scheme from ({{ policy_seed('segment_rules') }}) as segment_rules
+
+)
+
+select
+    named.segment_scheme,
+    coalesce(max({{ policy_integer('declared.score_tiles') }}), 5) as score_tiles
+from named
+left join declared
+    on named.segment_scheme = declared.segment_scheme
+where named.segment_scheme is not null
+group by named.segment_scheme

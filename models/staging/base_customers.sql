@@ -1,0 +1,2 @@
+-- Grain: one row per row of the customers source; no rows when the var using_customers is false.
+{{ read_source('customers') }}

@@ -1,0 +1,37 @@
+-- Grain: one row per accepted sale line.
+-- `net_revenue` carries the sign: a return lowers revenue by its absolute amount, however the source writes it.
+with
+
+sales as (
+
+    select
+        sale_id,
+        order_id,
+        customer_id,
+        product_id,
+        channel,
+        score_group,
+        quantity,
+        revenue,
+        discount_amount,
+        is_return or revenue < 0 as is_return,
+        sale_date
+    from {{ ref('stg_sales_classified') }}
+    where rejection_reason is null
+
+)
+
+select
+    sale_id,
+    order_id,
+    customer_id,
+    product_id,
+    channel,
+    score_group,
+    quantity,
+    revenue,
+    case when is_return then -abs(revenue) else revenue end as net_revenue,
+    discount_amount,
+    is_return,
+    sale_date
+from sales
