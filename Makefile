@@ -57,8 +57,9 @@ test-full: export RFM_FULL := 1
 test-full: test ## The same with many more generated cases (slower)
 
 lint: setup ## Lint the SQL and parse the project with warnings as errors
-	@.venv/bin/sqlfluff lint models tests analyses
 	@$(DBT) --warn-error parse --target duckdb --no-partial-parse --target-path target/test/parse
+	@RFM_DUCKDB_PATH=:memory: DBT_TARGET_PATH=target/test/lint \
+	    .venv/bin/sqlfluff lint models tests analyses
 
 docs: setup ## Write the documentation of every model and column to target/static_index.html
 	@$(DBT) docs generate --static --target duckdb --vars '$(DEMO_VARS)'

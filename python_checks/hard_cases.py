@@ -502,10 +502,23 @@ def mixed_case_ids() -> HardCase:
 
 def unicode_ids() -> HardCase:
     """Accents composed and decomposed, scripts, an emoji beyond the 16-bit plane."""
-    ids = ["é", "e\u0301", "z", "Ä", "ß", "ss", "日本", "\ufb01", "\uffee", "😀", "Жук", "i", "ı", "İ"]
-    return _case(
-        "unicode_ids", "UTF-8 byte order (code points, not UTF-16)", _ORDERS, _per_id(ids)
-    )
+    ids = [
+        "é",
+        "e\u0301",
+        "z",
+        "Ä",
+        "ß",
+        "ss",
+        "日本",
+        "\ufb01",
+        "\uffee",
+        "😀",
+        "Жук",
+        "i",
+        "ı",
+        "İ",
+    ]
+    return _case("unicode_ids", "UTF-8 byte order (code points, not UTF-16)", _ORDERS, _per_id(ids))
 
 
 def quoted_ids() -> HardCase:
@@ -527,7 +540,9 @@ def quoted_ids() -> HardCase:
         "null",
         "NaN",
     ]
-    return _case("quoted_ids", "ids that break quoting; 'null' and 'NaN' are ids", _ORDERS, _per_id(ids))
+    return _case(
+        "quoted_ids", "ids that break quoting; 'null' and 'NaN' are ids", _ORDERS, _per_id(ids)
+    )
 
 
 # ---------------------------------------------------------------------------------------------
@@ -698,7 +713,11 @@ def bad_revenue() -> HardCase:
     ]
     rows = [(f"c{n:02d}", "2023-01-05", text) for n, text in enumerate(texts)]
     return _case(
-        "bad_revenue", "a bad amount rejects its row and never fails the build", _BASIC, rows, "text"
+        "bad_revenue",
+        "a bad amount rejects its row and never fails the build",
+        _BASIC,
+        rows,
+        "text",
     )
 
 
@@ -716,7 +735,17 @@ def non_finite_doubles() -> HardCase:
     )
 
 
-_HALF_CENTS = ["1.005", "2.675", "-2.675", "0.005", "-0.005", "8.345", "1.115", "1.004999", "10.995"]
+_HALF_CENTS = [
+    "1.005",
+    "2.675",
+    "-2.675",
+    "0.005",
+    "-0.005",
+    "8.345",
+    "1.115",
+    "1.004999",
+    "10.995",
+]
 
 
 def half_cents(types: Literal["double", "text", "decimal"] = "double") -> HardCase:
@@ -753,7 +782,9 @@ def several_faults() -> HardCase:
 def all_rejected() -> HardCase:
     """Rows, but none of them usable: the marts are empty and have their shape."""
     rows = [(None, "2023-01-05", "10"), ("a", "soon", "10"), ("b", "2023-01-05", "NaN")]
-    return _case("all_rejected", "no accepted row: no current date, empty marts", _BASIC, rows, "text")
+    return _case(
+        "all_rejected", "no accepted row: no current date, empty marts", _BASIC, rows, "text"
+    )
 
 
 def empty_sales() -> HardCase:

@@ -36,7 +36,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-DateLike = str | dt.date | pd.Timestamp
+DateLike = str | dt.date  # a datetime and a pandas Timestamp are dates too
 TieMethod = Literal["shared", "split"]
 
 SALES_REQUIRED = ("customer_id", "sale_date", "revenue")
@@ -1081,8 +1081,7 @@ def _qcut(values: pd.Series, larger_is_worse: bool) -> tuple[np.ndarray, int]:
     """
     if values.nunique() < 2:
         return np.zeros(len(values), dtype="int64"), 0
-    binned = pd.qcut(values, 5, labels=False, duplicates="drop")
-    edges = np.unique(np.quantile(values.to_numpy(dtype="float64"), np.linspace(0, 1, 6)))
+    binned, edges = pd.qcut(values, 5, labels=False, retbins=True, duplicates="drop")
     bins = len(edges) - 1
     ascending = binned.to_numpy(dtype="int64") + 1
     return (bins + 1 - ascending if larger_is_worse else ascending), bins
@@ -1181,7 +1180,5 @@ def _explain_dimension(
         "tie_straddles_edge": straddles,
         "others_metric_differs": np.full(count, own_differs.any()),
     }
-    category = np.select(
-        list(reasons.values()), list(reasons), default="count_not_divisible"
-    )
+    category = np.select(list(reasons.values()), list(reasons), default="count_not_divisible")
     return pd.DataFrame({"dimension": name, "category": _text_series(category.tolist())})

@@ -98,7 +98,7 @@
     {%- elif family == 'float' -%}
         case
             when {{ expression }} > -1e12 and {{ expression }} < 1e12
-                then cast(cast({{ expression }} as {{ dbt.type_string() }}) as {{ type }})
+                then {{ exact_decimal("cast(" ~ expression ~ " as " ~ dbt.type_string() ~ ")", type) }}
         end
     {%- else -%}
         {%- set value = "trim(cast(" ~ expression ~ " as " ~ dbt.type_string() ~ "))" -%}
@@ -112,6 +112,8 @@
         false
     {%- elif family == 'boolean' -%}
         coalesce({{ expression }}, false)
+    {%- elif family in ('integer', 'decimal', 'float') -%}
+        coalesce({{ expression }} = 1, false)
     {%- else -%}
         coalesce(lower(trim(cast({{ expression }} as {{ dbt.type_string() }}))) in ({{ true_words() }}), false)
     {%- endif -%}

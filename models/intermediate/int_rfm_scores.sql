@@ -42,22 +42,6 @@ metrics as (
 
 ),
 
-tiles as (
-
-    select
-        as_of_date,
-        scored_within,
-        dimension,
-        value,
-        lowest_score,
-        lowest_score_of_five,
-        rows_before,
-        row_count,
-        is_fixed
-    from {{ ref('int_score_tiles') }}
-
-),
-
 scored as (
 
     select
@@ -88,7 +72,8 @@ scored as (
         {%- endfor %}
     from metrics
     {%- for dimension, measure in dimensions.items() %}
-    inner join tiles as {{ dimension }}_tiles
+    -- Named three times and not once in a CTE: PostgreSQL joins a shared CTE without its statistics.
+    inner join {{ ref('int_score_tiles') }} as {{ dimension }}_tiles
         on
             metrics.as_of_date = {{ dimension }}_tiles.as_of_date
             and metrics.scored_within = {{ dimension }}_tiles.scored_within

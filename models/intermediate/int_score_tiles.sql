@@ -33,6 +33,12 @@ scored_bases as (
         net_revenue
     from metrics
     {%- if score_group_column() is not none %}
+    where exists (
+        select 1 from {{ ref('int_score_groups') }} as score_groups
+        where
+            score_groups.as_of_date = metrics.as_of_date
+            and score_groups.scored_within = '{{ whole_base() }}'
+    )
     union all
     select
         as_of_date,

@@ -1,0 +1,29 @@
+"""Fixtures that every check may use."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from python_checks.postgres_server import postgres_server
+
+
+@pytest.fixture(scope="session")
+def project_root() -> Path:
+    """The folder of dbt_project.yml."""
+    return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[dict[str, str]]:
+    """A PostgreSQL as PG* environment variables: the one that runs already, else a new one.
+
+    `python -m python_checks.postgres_server -- pytest` runs the checks on one server and says so
+    by RFM_PG_RUNNING=1; plain `pytest` starts a server with the first test that needs one.
+    """
+    if os.environ.get("RFM_PG_RUNNING") == "1":
+        yield {name: value for name, value in os.environ.items() if name.startswith("PG")}
+    else:
+        with postgres_server() as environment:
+            yield environment
