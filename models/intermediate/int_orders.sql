@@ -2,7 +2,7 @@
 -- Rows without order id share one row per customer and day (order_id null); each sale among them is its own order.
 -- By day and not by order, since a date only knows what was dated before it: an order counts on the day of its
 -- earliest sale (`order_count`), its later lines and returns on their own days.
-{%- set has_order_ids = not execute or source_columns('sales')['order_id']['name'] is not none %}
+{%- set has_order_ids = sales_have_order_ids() %}
 with
 
 sales as (

@@ -1,5 +1,6 @@
 -- Grain: one row per (as_of_date, customer_id), scored customers only.
 -- Every score runs from worst (1) to best. Ties share the lowest tile they touch, or are split by customer id;
+-- int_score_tiles is joined three times and not once through a CTE, which PostgreSQL joins without statistics.
 -- `<dimension>_score_of_five` feeds the fixed contract customer_rfm, whatever the number of tiles.
 {%- set dimensions = {'recency': 'days_since_last_order', 'frequency': 'order_count', 'monetary': 'net_revenue'} %}
 {%- set tiles = var('score_tiles') %}
@@ -72,7 +73,6 @@ scored as (
         {%- endfor %}
     from metrics
     {%- for dimension, measure in dimensions.items() %}
-    -- Named three times and not once in a CTE: PostgreSQL joins a shared CTE without its statistics.
     inner join {{ ref('int_score_tiles') }} as {{ dimension }}_tiles
         on
             metrics.as_of_date = {{ dimension }}_tiles.as_of_date

@@ -1,0 +1,197 @@
+-- Grain: one row per thing that a reader of the marts should know before trusting them (warning_code, subject).
+-- Warnings and not failures: each can be right for some company. The build prints them when this model is built.
+{{ config(post_hook="{{ print_build_warnings() }}") }}
+{%- set string = dbt.type_string() %}
+with
+
+current_dates as (
+
+    select as_of_date
+    from {{ ref('int_as_of_dates') }}
+    where is_current
+
+),
+
+classified_sales as (
+
+    select
+        rejection_reason,
+        count(*) as sale_count
+    from {{ ref('stg_sales_classified') }}
+    group by rejection_reason
+
+),
+
+sale_counts as (
+
+    select
+        coalesce(sum(sale_count), 0) as sale_count,
+        coalesce(sum(case when rejection_reason is null then sale_count else 0 end), 0) as accepted_count
+    from classified_sales
+
+),
+
+-- Days without any sale between the first sale and the as-of date, as ranges. Weekdays are counted from a Monday.
+sale_days as (
+
+    select distinct
+        current_dates.as_of_date,
+        orders.sale_date
+    from {{ ref('int_orders') }} as orders
+    inner join current_dates
+        on orders.sale_date < current_dates.as_of_date
+
+),
+
+day_steps as (
+
+    select
+        as_of_date,
+        sale_date,
+        coalesce(lead(sale_date) over (order by sale_date), as_of_date) as next_date
+    from sale_days
+
+),
+
+gaps as (
+
+    select
+        cast({{ dbt.dateadd('day', 1, 'sale_date') }} as date) as first_date,
+        cast({{ dbt.dateadd('day', -1, 'next_date') }} as date) as last_date,
+        cast({{ dbt.datediff('sale_date', 'next_date', 'day') }} as integer) - 1 as day_count
+    from day_steps
+    where {{ dbt.datediff('sale_date', 'next_date', 'day') }} > 1
+
+),
+
+weekdays as (
+
+    select cast(generated_number as integer) - 1 as weekday
+    from ({{ dbt_utils.generate_series(7) }}) as numbers
+
+),
+
+period as (
+
+    select
+        mod(cast({{ dbt.datediff(date_literal('1900-01-01'), 'min(sale_date)', 'day') }} as integer), 7) as first_weekday,
+        cast({{ dbt.datediff('min(sale_date)', 'max(as_of_date)', 'day') }} as integer) as day_count
+    from sale_days
+
+),
+
+-- A shop that is closed on Sundays has no gap on Sundays: a day is missed only on the weekdays that usually sell.
+selling_weekdays as (
+
+    select weekdays.weekday
+    from weekdays
+    cross join period
+    inner join sale_days
+        on
+            mod(cast({{ dbt.datediff(date_literal('1900-01-01'), 'sale_days.sale_date', 'day') }} as integer), 7)
+            = weekdays.weekday
+    group by weekdays.weekday, period.first_weekday, period.day_count
+    having 3 * count(*) >= 2 * {{ weekday_count('weekdays.weekday', 'period.first_weekday', 'period.day_count') }}
+
+),
+
+placed_gaps as (
+
+    select
+        first_date,
+        last_date,
+        day_count,
+        mod(cast({{ dbt.datediff(date_literal('1900-01-01'), 'first_date', 'day') }} as integer), 7) as first_weekday
+    from gaps
+
+),
+
+missed_days as (
+
+    select
+        gaps.first_date,
+        gaps.last_date,
+        sum({{ weekday_count('selling_weekdays.weekday', 'gaps.first_weekday', 'gaps.day_count') }}) as missed_count
+    from placed_gaps as gaps
+    cross join selling_weekdays
+    group by gaps.first_date, gaps.last_date
+
+),
+
+warnings as (
+
+    select
+        'no_sales' as warning_code,
+        'sales' as subject,
+        case
+            when sale_count = 0 then 'The sales source is empty: the marts have their shape and no customers'
+            else 'No row of the sales source can be used: the marts have their shape and no scored customers'
+        end as message
+    from sale_counts
+    where accepted_count = 0
+    union all
+    select
+        'rejected_sales' as warning_code,
+        classified_sales.rejection_reason as subject,
+        {{ dbt.concat([
+            number_text('classified_sales.sale_count'), "' of '", number_text('sale_counts.sale_count'),
+            "' sale rows are not used: '", 'classified_sales.rejection_reason', "'. See stg_sales_rejected'"
+        ]) }} as message
+    from classified_sales
+    cross join sale_counts
+    where classified_sales.rejection_reason is not null
+    union all
+    select
+        'missing_days' as warning_code,
+        cast(first_date as {{ string }}) as subject,
+        case
+            when first_date = last_date
+                then {{ dbt.concat(["'No sales on '", "cast(first_date as " ~ string ~ ")", "': was a load missed?'"]) }}
+            else {{ dbt.concat([
+                "'No sales from '", "cast(first_date as " ~ string ~ ")", "' to '",
+                "cast(last_date as " ~ string ~ ")", "': was a load missed?'"
+            ]) }}
+        end as message
+    from missed_days
+    where missed_count > 0
+    union all
+    select
+        'small_segment' as warning_code,
+        segment_key as subject,
+        {{ dbt.concat([
+            'segment_name', "' has '", number_text('customer_count'),
+            "' customers, a smaller share than {0} (the var min_segment_share)'".format(var('min_segment_share'))
+        ]) }} as message
+    from {{ ref('segment_summary') }}
+    where customer_share < {{ var('min_segment_share') }} and segment_code not in ('prospects', 'dormant')
+    union all
+    select
+        'small_score_group' as warning_code,
+        score_groups.score_group as subject,
+        {{ dbt.concat([
+            "'The score group '", 'score_groups.score_group', "' has '", number_text('score_groups.customer_count'),
+            "' scored customers and is scored within the whole base (the var min_group_customers is {0})'".format(
+                var('min_group_customers'))
+        ]) }} as message
+    from {{ ref('int_score_groups') }} as score_groups
+    inner join current_dates
+        on score_groups.as_of_date = current_dates.as_of_date
+    where score_groups.scored_within <> score_groups.score_group
+    union all
+    select
+        'unreachable_rule' as warning_code,
+        {{ dbt.concat(['segment_scheme', "' rule '", number_text('match_order')]) }} as subject,
+        {{ dbt.concat([
+            "'Rule '", number_text('match_order'), "' of the scheme '", 'segment_scheme',
+            "' decides about nobody: earlier rules take all of its scores'"
+        ]) }} as message
+    from {{ ref('segment_rule_coverage') }}
+    where not is_reachable
+
+)
+
+select
+    warning_code,
+    subject,
+    message
+from warnings
