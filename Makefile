@@ -27,7 +27,7 @@ setup: ## Install the locked packages into .venv, and dbt_utils (instant when do
 	        "$$("$$python" --version 2>&1). Remove .venv if there is one and name another:" \
 	        "make setup PYTHON=python3.12"; exit 1; }
 	@test -x .venv/bin/pip || '$(PYTHON)' -m venv .venv \
-	    || { rm -rf .venv; echo "No virtual environment could be made. On Debian and Ubuntu:" \
+	    || { echo "No virtual environment could be made. On Debian and Ubuntu:" \
 	        "apt-get install python3-venv"; exit 1; }
 	@cmp -s requirements.txt .venv/installed_requirements.txt || { \
 	    echo "Installing the locked Python packages into .venv (a minute or two)"; \
@@ -59,7 +59,7 @@ test-full: test ## The same with many more generated cases (slower)
 lint: setup ## Lint the SQL and parse the project with warnings as errors
 	@$(DBT) --warn-error parse --target duckdb --no-partial-parse --target-path target/test/parse
 	@RFM_DUCKDB_PATH=:memory: DBT_TARGET_PATH=target/test/lint \
-	    .venv/bin/sqlfluff lint models tests analyses
+	    .venv/bin/sqlfluff lint .
 
 docs: setup ## Write the documentation of every model and column to target/static_index.html
 	@$(DBT) docs generate --static --target duckdb --vars '$(DEMO_VARS)'
