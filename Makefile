@@ -11,10 +11,13 @@ DBT := .venv/bin/dbt
 TEST_DUCKDB := target/test/rfm_retention.duckdb
 
 export DO_NOT_TRACK := 1
+# Our profiles.yml, also where the user's environment names another one.
+export DBT_PROFILES_DIR := .
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup demo test test-full lint docs check-policy clean
+.PHONY: test-with-postgres
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile \
@@ -47,8 +50,7 @@ test: lint ## Every check: lint, builds with all tests on DuckDB and PostgreSQL,
 	@$(DBT) build --target duckdb --target-path target/test/duckdb --vars '$(DEMO_VARS)'
 	@$(PY) -m python_checks.postgres_server -- $(MAKE) --no-print-directory test-with-postgres
 
-.PHONY: test-with-postgres
-test-with-postgres:
+test-with-postgres: # the part of `test` that runs beside the server
 	@$(PY) -m python_checks.load_demo --target postgres
 	@$(DBT) build --target postgres --target-path target/test/postgres --vars '$(DEMO_VARS)'
 	@$(PY) -m pytest
@@ -58,14 +60,17 @@ test-full: test ## The same with many more generated cases (slower)
 
 lint: setup ## Lint the SQL and parse the project with warnings as errors
 	@$(DBT) --warn-error parse --target duckdb --no-partial-parse --target-path target/test/parse
+	@echo "Linting the SQL (half a minute)"
 	@RFM_DUCKDB_PATH=:memory: DBT_TARGET_PATH=target/test/lint \
-	    .venv/bin/sqlfluff lint .
+	    .venv/bin/sqlfluff lint . > target/test/lint.txt; code=$$?; cat target/test/lint.txt; \
+	    if grep -q 'Skipped file' target/test/lint.txt; then code=1; fi; exit $$code
 
 docs: setup ## Write the documentation of every model and column to target/static_index.html
 	@$(DBT) docs generate --static --target duckdb --vars '$(DEMO_VARS)'
+	@echo "Open target/static_index.html in a browser"
 
 check-policy: setup ## Check the CSV files in seeds/ before a build uses them
-	@$(DBT) build --select +policy_gate --target duckdb
+	@$(DBT) build --select +policy_gate --indirect-selection cautious --target duckdb
 
 clean: ## Remove what builds made: target, logs, dbt_packages, the demo's DuckDB file
 	rm -rf target logs dbt_packages rfm_retention.duckdb rfm_retention.duckdb.wal

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from python_checks.dbt_project import Workers
 from python_checks.postgres_server import postgres_server
 
 
@@ -27,3 +28,11 @@ def postgres() -> Iterator[dict[str, str]]:
     else:
         with postgres_server() as environment:
             yield environment
+
+
+@pytest.fixture(scope="session")
+def workers(tmp_path_factory, postgres) -> Iterator[Workers]:
+    """Two processes that run dbt on databases of their own (see dbt_project.py)."""
+    pool = Workers(tmp_path_factory.mktemp("builds"), postgres)
+    yield pool
+    pool.close()

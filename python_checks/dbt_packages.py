@@ -60,9 +60,9 @@ def hub_answers() -> bool:
 
 def install_from_hub() -> bool:
     """Run `dbt deps`; whether it worked (the hub may answer where its downloads do not)."""
-    command = [sys.executable, "-m", "dbt.cli.main", "deps"]
+    dbt = Path(sys.executable).with_name("dbt")
     try:
-        subprocess.run(command, cwd=PROJECT_ROOT, check=True, timeout=DBT_DEPS_SECONDS)
+        subprocess.run([dbt, "deps"], cwd=PROJECT_ROOT, check=True, timeout=DBT_DEPS_SECONDS)
         return True
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
         return False

@@ -564,6 +564,29 @@ def _sum_cents(rows: pd.DataFrame) -> pd.Series:
     return rows.groupby("customer_id")["net_cents"].sum()
 
 
+def gross_amounts(
+    accepted: pd.DataFrame, as_of_date: DateLike, lookback_days: int | None = None
+) -> pd.DataFrame:
+    """Per customer with rows in the window: sales before returns and returns, both positive.
+
+    Returns customer_id, sales_amount, return_amount (Decimal); sales − returns = net_revenue.
+    """
+    rows = _known_rows(accepted, as_of_date)
+    if lookback_days is not None:
+        rows = rows[rows["sale_date"] >= _day(as_of_date) - pd.Timedelta(days=lookback_days)]
+    amounts = {}
+    for name, part in (
+        ("sales_amount", rows[~rows["is_return_row"]]),
+        ("return_amount", rows[rows["is_return_row"]]),
+    ):
+        cents = part["cents"].abs().groupby(part["customer_id"]).sum()
+        amounts[name] = cents.reindex(sorted(set(rows["customer_id"])), fill_value=0)
+    result = pd.DataFrame({"customer_id": _text_series(sorted(set(rows["customer_id"])))})
+    for name, cents in amounts.items():
+        result[name] = pd.Series(_money(cents.tolist()), dtype=object)
+    return result
+
+
 def groups_from_sales(
     accepted: pd.DataFrame,
     as_of_date: DateLike,
@@ -572,22 +595,26 @@ def groups_from_sales(
 ) -> dict[str, str | None]:
     """customer_id → group taken from a column of sales: the group of the latest order before D.
 
-    Candidates are the order lines of the customer's orders of the last order date; per group
-    their revenue is added up; the larger revenue wins, then the bytewise smaller group; null last.
+    Of several orders on the customer's last order date the one with the larger revenue counts;
+    within it the group with the larger revenue, then the bytewise smaller group; null last. A row
+    without an order id is an order of its own. Revenue is that of the order lines, without returns.
     """
     rows = _known_rows(accepted, as_of_date)
     counts = rows["cents"] >= 0 if count_zero_value_orders else rows["cents"] > 0
     lines = rows[counts & ~rows["is_return_row"]].copy()
     lines["own_row"] = np.where(lines["order_id"].isna(), np.arange(len(lines)), -1)
     lines["group"] = _text_series(_map_values(lines[column], id_text), lines.index)
-    keys = ["customer_id", "order_id", "own_row"]
-    lines["order_date"] = lines.groupby(keys, dropna=False)["sale_date"].transform("min")
+    order = ["customer_id", "order_id", "own_row"]
+    by_order = lines.groupby(order, dropna=False)
+    lines["order_date"] = by_order["sale_date"].transform("min")
+    lines["less_order_revenue"] = -by_order["cents"].transform("sum")
+    lines["less_group_revenue"] = -lines.groupby([*order, "group"], dropna=False)[
+        "cents"
+    ].transform("sum")
     last = lines.groupby("customer_id")["order_date"].transform("max")
-    latest = lines[lines["order_date"] == last]
-    totals = latest.groupby(["customer_id", "group"], dropna=False)["cents"].sum().reset_index()
-    totals["less_revenue"] = -totals["cents"]
-    totals = totals.sort_values(["customer_id", "less_revenue", "group"], na_position="last")
-    first = totals.drop_duplicates("customer_id")
+    ranking = ["customer_id", "less_order_revenue", "less_group_revenue", "group"]
+    latest = lines[lines["order_date"] == last].sort_values(ranking, na_position="last")
+    first = latest.drop_duplicates("customer_id")
     return {
         customer: None if pd.isna(group) else group
         for customer, group in zip(first["customer_id"], first["group"], strict=True)
@@ -754,7 +781,7 @@ def scores(
     scored = scored.sort_values(["as_of_date", "customer_id"], kind="stable")
     scored = scored.reset_index(drop=True)
     scored["scored_within"] = scored["scored_within"].astype(object)
-    scored["rfm_code"] = rfm_code(scored)
+    scored["rfm_code"] = rfm_code(scored, score_tiles)
     columns = ["as_of_date", "customer_id", "score_group", "scored_within"]
     columns += [column for column, _ in DIMENSIONS.values()]
     columns += [f"{dimension}_score" for dimension in DIMENSIONS] + ["rfm_code"]
@@ -768,10 +795,13 @@ def _empty_scores(base: pd.DataFrame) -> pd.DataFrame:
     return result
 
 
-def rfm_code(scored: pd.DataFrame) -> pd.Series:
-    """The R, F and M scores side by side as text: '543' (a score of 10 takes two characters)."""
+def rfm_code(scored: pd.DataFrame, score_tiles: int = 5) -> pd.Series:
+    """The R, F and M scores side by side as text: '543', with ten tiles '050403'."""
+    width = len(str(score_tiles))
     parts = [scored[f"{dimension}_score"].astype("int64").tolist() for dimension in DIMENSIONS]
-    return _text_series("".join(map(str, digits)) for digits in zip(*parts, strict=True))
+    return _text_series(
+        "".join(f"{score:0{width}d}" for score in triple) for triple in zip(*parts, strict=True)
+    )
 
 
 def rfm_score(
@@ -795,17 +825,19 @@ def score_cut_points(
     groups: Mapping[str, object] | pd.Series | None = None,
     min_group_customers: int = 50,
     fixed_cut_points: pd.DataFrame | None = None,
+    tie_method: TieMethod = "shared",
 ) -> pd.DataFrame:
-    """The range of values behind each score, per scoring population, for shared ties.
+    """The range of values behind each score, per scoring population.
 
     A population is the whole base '(all)' (every scored customer of the date, published when
     somebody is scored within it) or a group scored by itself. Scores that nobody has have no row.
+    With tie_method 'split' a value can lie behind two scores, so neighbouring ranges may touch.
 
     Returns as_of_date, score_group (the population), dimension, score, lowest_value,
     highest_value (Decimal: days, orders or money), customer_count (of the population).
     """
     scored = scores(
-        per_customer, score_tiles, "shared", groups, min_group_customers, fixed_cut_points
+        per_customer, score_tiles, tie_method, groups, min_group_customers, fixed_cut_points
     )
     rows: list[dict[str, Any]] = []
     for (day, population), members in scored.groupby(["as_of_date", "scored_within"], sort=True):
@@ -814,7 +846,7 @@ def score_cut_points(
             base = base[base["as_of_date"] == day]
         else:
             base = members
-        ranked = _score_population(base, score_tiles, "shared", fixed_cut_points)
+        ranked = _score_population(base, score_tiles, tie_method, fixed_cut_points)
         for dimension, (column, _) in DIMENSIONS.items():
             for score, part in ranked.groupby(f"{dimension}_score", sort=True):
                 values = [Decimal(value) for value in part[column].tolist()]
@@ -929,7 +961,7 @@ def score_cells(score_tiles: int = 5, stages: Iterable[str | None] = (None,)) ->
     columns = ["recency_score", "frequency_score", "monetary_score", "lifecycle_stage"]
     frame = pd.DataFrame(cells, columns=columns)
     frame["lifecycle_stage"] = _text_series(frame["lifecycle_stage"])
-    return frame.assign(rfm_code=rfm_code(frame))
+    return frame.assign(rfm_code=rfm_code(frame, score_tiles))
 
 
 def core_five_segment(recency: int, frequency: int, monetary: int) -> str:

@@ -382,7 +382,7 @@ def connect(environment: dict[str, str]):
         user=environment["PGUSER"],
         password=environment["PGPASSWORD"],
         dbname=environment["PGDATABASE"],
-        sslmode=environment["PGSSLMODE"],
+        sslmode=environment.get("PGSSLMODE", "prefer"),
         connect_timeout=5,
     )
 

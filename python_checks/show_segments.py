@@ -52,7 +52,7 @@ def segment_table(segments: list[tuple]) -> str:
         for segment in segments
     ]
     total = (*_cells("total", customers, share, revenue, revenue_share), "")
-    widths = [max(map(len, column)) for column in zip(HEADER, *rows, total)]
+    widths = [max(map(len, column)) for column in zip(HEADER, *rows, total, strict=True)]
     rule = tuple("-" * width for width in widths)
     return "\n".join(_line(row, widths) for row in (HEADER, rule, *rows, rule, total))
 
@@ -67,7 +67,7 @@ def _line(cells: tuple[str, ...], widths: list[int]) -> str:
     """Text to the left, numbers to the right."""
     aligned = (
         cell.rjust(width) if 1 <= column <= 4 else cell.ljust(width)
-        for column, (cell, width) in enumerate(zip(cells, widths))
+        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
     )
     return "  ".join(aligned).rstrip()
 

@@ -1,0 +1,61 @@
+-- Question: where would today's customers be under each of the other schemes?
+-- Schemes written for another number of tiles than the var score_tiles cannot be compared and are left out.
+with
+
+scores as (
+
+    select
+        scores.customer_id,
+        scores.recency_score,
+        scores.frequency_score,
+        scores.monetary_score,
+        scores.net_revenue
+    from {{ ref('int_rfm_scores') }} as scores
+    inner join {{ ref('int_as_of_dates') }} as as_of_dates
+        on scores.as_of_date = as_of_dates.as_of_date
+    where as_of_dates.is_current
+
+),
+
+score_cells as (
+
+    select
+        score_cells.*,
+        segments.segment_name,
+        segments.display_order
+    from {{ ref('segment_score_cells') }} as score_cells
+    inner join {{ ref('policy_segment_schemes') }} as schemes
+        on score_cells.segment_scheme = schemes.segment_scheme
+    inner join {{ ref('policy_segments') }} as segments
+        on score_cells.segment_key = segments.segment_key
+    where schemes.score_tiles = {{ var('score_tiles') }}
+
+)
+
+select
+    active_cells.segment_name as active_segment,
+    other_cells.segment_scheme as other_scheme,
+    other_cells.segment_name as other_segment,
+    count(*) as customer_count,
+    sum(scores.net_revenue) as net_revenue
+from scores
+inner join score_cells as active_cells
+    on
+        scores.recency_score = active_cells.recency_score
+        and scores.frequency_score = active_cells.frequency_score
+        and scores.monetary_score = active_cells.monetary_score
+inner join score_cells as other_cells
+    on
+        scores.recency_score = other_cells.recency_score
+        and scores.frequency_score = other_cells.frequency_score
+        and scores.monetary_score = other_cells.monetary_score
+where
+    active_cells.segment_scheme = {{ text_literal(var('segment_scheme')) }}
+    and other_cells.segment_scheme <> active_cells.segment_scheme
+group by
+    active_cells.segment_name,
+    active_cells.display_order,
+    other_cells.segment_scheme,
+    other_cells.segment_name,
+    other_cells.display_order
+order by active_cells.display_order, other_cells.segment_scheme, other_cells.display_order

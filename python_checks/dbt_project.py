@@ -1,0 +1,466 @@
+"""Build the project for a check: a database of its own, sources landed in it, dbt run on it.
+
+A test says what lands and which vars are set, and reads what dbt made of it::
+
+    def build(project):
+        project.land("fact_sales", frame, {"customer_id": "varchar", …})
+        run = project.dbt("run", vars={"tie_method": "split"})
+        return run, project.read("rfm_marts.customer_rfm")
+
+    result = workers.submit("duckdb", build)     # a Future; `build` is a top-level function
+
+`Project` is a copy of the checkout whose models and macros are links, so that what is tested is
+what is there, and whose seeds are files of its own, so that a test may break them. `Workers` runs
+such functions in two processes: dbt and DuckDB keep one core busy for two seconds a build.
+
+dbt runs in the process (`dbtRunner`), with the parsed project of an earlier run where the vars
+that parsing depends on are the same. RFM_FULL=1 parses for every new set of vars.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import json
+import multiprocessing
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import psycopg2
+import pyarrow as pa
+import yaml
+from dbt.cli.main import dbtRunner
+from psycopg2 import sql
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+TARGETS = ("duckdb", "postgres")
+FULL = os.environ.get("RFM_FULL") == "1"
+WORKERS = 2
+
+_LINKED = (
+    "analyses",
+    "dbt_packages",
+    "dbt_project.yml",
+    "macros",
+    "models",
+    "packages.yml",
+    "profiles.yml",
+    "selectors.yml",
+    "tests",
+)
+# Vars that are read while dbt parses (where a source is, which sources are used, a mart's name);
+# all others are read while it runs.
+_PARSED_VARS = (
+    "source_schema",
+    "sales_table",
+    "customers_table",
+    "products_table",
+    "using_customers",
+    "using_products",
+    "score_group",
+    "customer_rfm_schema",
+    "customer_rfm_name",
+)
+
+
+def default_vars() -> dict[str, Any]:
+    """The vars of dbt_project.yml."""
+    return yaml.safe_load((PROJECT_ROOT / "dbt_project.yml").read_text())["vars"]
+
+
+# ---------------------------------------------------------------------------------------------
+# Databases
+# ---------------------------------------------------------------------------------------------
+
+
+def connect_duckdb(file: Path, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(str(file), read_only=read_only)
+
+
+def connect_postgres(environment: Mapping[str, str]) -> Any:
+    """A connection that commits every statement."""
+    connection = psycopg2.connect(
+        host=environment["PGHOST"],
+        port=environment["PGPORT"],
+        user=environment["PGUSER"],
+        password=environment.get("PGPASSWORD", ""),
+        dbname=environment["PGDATABASE"],
+    )
+    connection.autocommit = True
+    return connection
+
+
+def fetch(connection: Any, query: str) -> pd.DataFrame:
+    """The rows of a query as plain Python objects (None, str, int, float, bool, Decimal, date)."""
+    cursor = connection.cursor()
+    cursor.execute(query)
+    rows = cursor.fetchall()
+    columns = [column[0] for column in cursor.description]
+    return object_frame(columns, rows)
+
+
+def object_frame(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
+    """A frame of object columns: nothing is inferred, None stays None."""
+    data = {}
+    for position, column in enumerate(columns):
+        values = np.empty(len(rows), dtype=object)
+        values[:] = [row[position] for row in rows]
+        data[column] = pd.Series(values, dtype=object)
+    return pd.DataFrame(data, columns=list(columns), index=range(len(rows)))
+
+
+def _values(column: pd.Series) -> list[Any]:
+    """Plain values; whatever means missing is None, but a NaN in an object column stays one."""
+    if column.dtype == object:
+        return [None if value is pd.NA or value is pd.NaT else value for value in column]
+    return [None if pd.isna(value) else value for value in column.tolist()]
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _definition(types: Mapping[str, str]) -> str:
+    return ", ".join(f"{_quoted(name)} {sql_type}" for name, sql_type in types.items())
+
+
+def _arrow_type(sql_type: str) -> pa.DataType:
+    kind = sql_type.partition("(")[0].strip().lower()
+    if kind in ("decimal", "numeric"):
+        return pa.decimal128(38, int(sql_type.rstrip(") ").rpartition(",")[2]))
+    return {
+        "varchar": pa.string(),
+        "text": pa.string(),
+        "date": pa.date32(),
+        "timestamp": pa.timestamp("us"),
+        "timestamp with time zone": pa.timestamp("us", tz="UTC"),
+        "double precision": pa.float64(),
+        "real": pa.float32(),
+        "integer": pa.int64(),
+        "bigint": pa.int64(),
+        "boolean": pa.bool_(),
+    }[kind]
+
+
+def _land_in_duckdb(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    rows: pd.DataFrame,
+    types: Mapping[str, str],
+) -> None:
+    # from_pandas=False: a NaN lands as NaN and not as null.
+    arrays = [
+        pa.array(_values(rows[name]), type=_arrow_type(sql_type), from_pandas=False)
+        for name, sql_type in types.items()
+    ]
+    names = ", ".join(map(_quoted, types))
+    connection.register("landing", pa.table(arrays, names=list(types)))
+    connection.execute(f"insert into {table} ({names}) select {names} from landing")
+    connection.unregister("landing")
+
+
+def _copy_text(value: Any) -> str:
+    if value is None:
+        return r"\N"
+    if isinstance(value, dt.date):  # a datetime too
+        return value.isoformat()
+    text = repr(float(value)) if isinstance(value, float) else str(value)
+    for character, escape in (("\\", "\\\\"), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t")):
+        text = text.replace(character, escape)
+    return text
+
+
+def _land_in_postgres(
+    connection: Any, table: str, rows: pd.DataFrame, types: Mapping[str, str]
+) -> None:
+    columns = [_values(rows[name]) for name in types]
+    lines = ("\t".join(map(_copy_text, row)) + "\n" for row in zip(*columns, strict=True))
+    names = ", ".join(map(_quoted, types))
+    connection.cursor().copy_expert(
+        f"copy {table} ({names}) from stdin", io.StringIO("".join(lines))
+    )
+    connection.cursor().execute(f"analyze {table}")
+
+
+# ---------------------------------------------------------------------------------------------
+# A copy of the project
+# ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one dbt command said: did it succeed, every line from info on, warnings, statuses."""
+
+    success: bool
+    log: str
+    warnings: tuple[str, ...]
+    statuses: Mapping[str, str]  # node name → success, pass, warn, error, fail, skipped
+
+
+class Project:
+    """The project in a folder of its own, with a database of its own on one of the targets.
+
+    `environment`: PG* of a server on which databases may be created (target 'postgres' only);
+    the folder's name is the database's name there.
+    """
+
+    def __init__(self, folder: Path, target: str, environment: Mapping[str, str] | None = None):
+        self.folder = folder / "project"
+        self.folder.mkdir(parents=True)
+        for name in _LINKED:
+            (self.folder / name).symlink_to(PROJECT_ROOT / name)
+        self.target = target
+        self._parsed: dict[str, Any] = {}
+        self._database: _Database = (
+            _DuckDBFile(folder)
+            if target == "duckdb"
+            else _PostgresDatabase(environment or {}, folder.name)
+        )
+
+    @property
+    def seeds(self) -> Path:
+        """The folder with the CSV files, this project's own."""
+        return self.folder / "seeds"
+
+    def start(self) -> None:
+        """Shipped seeds, an empty fact_sales, and the marts that come of these."""
+        shutil.rmtree(self.seeds, ignore_errors=True)
+        shutil.copytree(PROJECT_ROOT / "seeds", self.seeds)
+        if self._database.start():
+            return
+        empty = object_frame(["customer_id", "sale_date", "revenue"], [])
+        types = {"customer_id": "varchar", "sale_date": "date", "revenue": "decimal(18, 2)"}
+        self.land("fact_sales", empty, types)
+        for command in ("seed", "run"):
+            run = self.dbt(command)
+            if not run.success:
+                raise RuntimeError(f"dbt {command} failed on an empty fact_sales:\n{run.log}")
+        self._database.keep()
+
+    def land(
+        self, table: str, rows: pd.DataFrame, types: Mapping[str, str], schema: str = "raw"
+    ) -> None:
+        """Replace a source table; `types` names its columns and their SQL types."""
+        name = f"{_quoted(schema)}.{_quoted(table)}"
+        with closing(self._database.connect()) as connection:
+            cursor = connection.cursor()
+            cursor.execute(f"create schema if not exists {_quoted(schema)}")
+            cursor.execute(f"drop table if exists {name} cascade")
+            cursor.execute(f"create table {name} ({_definition(types)})")
+            if len(rows):
+                land = _land_in_duckdb if self.target == "duckdb" else _land_in_postgres
+                land(connection, name, rows, types)
+
+    def read(self, relation: str, columns: str = "*") -> pd.DataFrame:
+        """The rows of a relation, in no particular order."""
+        return self.query(f"select {columns} from {relation}")
+
+    def query(self, query: str) -> pd.DataFrame:
+        with closing(self._database.connect()) as connection:
+            return fetch(connection, query)
+
+    def execute(self, statement: str) -> None:
+        with closing(self._database.connect()) as connection:
+            connection.cursor().execute(statement)
+
+    def dbt(
+        self, *arguments: str, vars: Mapping[str, Any] | None = None, parse: bool = False
+    ) -> Run:
+        """Run a dbt command; `parse`: as in a new shell, without an earlier parsed project."""
+        given = dict(vars or {})
+        key = json.dumps({n: v for n, v in given.items() if FULL or n in _PARSED_VARS}, default=str)
+        log: list[str] = []
+        warnings: list[str] = []
+
+        def listen(event: Any) -> None:
+            if event.info.level in ("info", "warn", "error"):
+                log.append(event.info.msg)
+            if event.info.level == "warn":
+                warnings.append(event.info.msg)
+
+        with _environment(self._database.environment):
+            if parse or key not in self._parsed:
+                parsed = self._invoke(["parse", "--no-partial-parse"], given, None, listen)
+                if not parsed.success:
+                    return Run(False, "\n".join(log), tuple(warnings), {})
+                if not parse:
+                    self._parsed[key] = parsed.result
+            manifest = parsed.result if parse else self._parsed[key]
+            result = self._invoke(list(arguments), given, manifest, listen)
+        statuses = {
+            node.node.name: str(node.status) for node in getattr(result.result, "results", ())
+        }
+        return Run(result.success, "\n".join(log), tuple(warnings), statuses)
+
+    def _invoke(
+        self, arguments: list[str], given: Mapping[str, Any], manifest: Any, listen: Callable
+    ) -> Any:
+        options = {
+            "--project-dir": self.folder,
+            "--profiles-dir": self.folder,
+            "--target": self.target,
+            "--target-path": self.folder / "target",
+            "--log-path": self.folder / "logs",
+            "--log-level": "none",
+            "--log-level-file": "none",
+            "--vars": json.dumps(given, default=str),
+        }
+        flat = [str(part) for pair in options.items() for part in pair]
+        runner = dbtRunner(manifest=manifest, callbacks=[listen])
+        return runner.invoke([*arguments, *flat, "--no-use-colors", "--no-write-json"])
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables for a while."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+class _DuckDBFile:
+    """A file per start, always of the same name: dbt writes it into what it has parsed."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._count = 0
+        self._kept: Path | None = None
+
+    @property
+    def _file(self) -> Path:
+        return self._folder / f"database_{self._count}" / "rfm_checks.duckdb"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"RFM_DUCKDB_PATH": str(self._file)}
+
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        return connect_duckdb(self._file)
+
+    def start(self) -> bool:
+        """A new database; whether it is a copy of the kept one."""
+        if self._file != self._kept:
+            shutil.rmtree(self._file.parent, ignore_errors=True)
+        self._count += 1
+        self._file.parent.mkdir()
+        if self._kept is None:
+            return False
+        shutil.copy(self._kept, self._file)
+        return True
+
+    def keep(self) -> None:
+        """Remember the present state for later starts."""
+        with closing(self.connect()) as connection:
+            connection.execute("checkpoint")
+        self._kept = self._folder / "kept.duckdb"
+        shutil.copy(self._file, self._kept)
+
+
+class _PostgresDatabase:
+    """One database, made anew at every start, and one that keeps the state to start from."""
+
+    def __init__(self, environment: Mapping[str, str], name: str):
+        self._server = dict(environment)
+        self._name = name
+        self._kept_name: str | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**self._server, "PGDATABASE": self._name}
+
+    def connect(self) -> Any:
+        return connect_postgres(self.environment)
+
+    def _administer(self, statement: str, *names: str) -> None:
+        with closing(connect_postgres(self._server)) as connection:
+            query = sql.SQL(statement).format(*map(sql.Identifier, names))
+            connection.cursor().execute(query)
+
+    def start(self) -> bool:
+        """A new database; whether it is a copy of the kept one."""
+        self._administer("drop database if exists {} with (force)", self._name)
+        if self._kept_name is None:
+            self._administer("create database {}", self._name)
+            return False
+        self._administer("create database {} template {}", self._name, self._kept_name)
+        return True
+
+    def keep(self) -> None:
+        """Remember the present state for later starts."""
+        self._kept_name = f"{self._name}_kept"
+        self._administer("create database {} template {}", self._kept_name, self._name)
+
+
+_Database = _DuckDBFile | _PostgresDatabase
+
+
+# ---------------------------------------------------------------------------------------------
+# Worker processes
+# ---------------------------------------------------------------------------------------------
+
+_projects: dict[str, Project] = {}
+
+
+def _work(
+    folder: Path,
+    target: str,
+    environment: Mapping[str, str],
+    function: Callable,
+    arguments: Sequence[Any],
+) -> Any:
+    """In a worker: call the function with this process's project, freshly started."""
+    if target not in _projects:
+        # A worker keeps its projects until it ends; those that created the folders clean up.
+        own = folder / f"{folder.name}_{target}_{os.getpid()}"
+        _projects[target] = Project(own, target, environment)
+    project = _projects[target]
+    project.start()
+    return function(project, *arguments)
+
+
+class Workers:
+    """Two processes that build, on DuckDB files in the folder and on databases of the server.
+
+    `environment`: PG* of a server on which databases may be created.
+    """
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]):
+        self._folder = folder / f"rfm_checks_{secrets.token_hex(4)}"
+        self._folder.mkdir()
+        self._environment = dict(environment)
+        self._pool = ProcessPoolExecutor(WORKERS, multiprocessing.get_context("spawn"))
+
+    def submit(self, target: str, function: Callable, *arguments: Any) -> Future:
+        """Call `function(project, *arguments)` on a freshly started project of that target."""
+        return self._pool.submit(
+            _work, self._folder, target, self._environment, function, arguments
+        )
+
+    def close(self) -> None:
+        """End the processes and remove their files and databases."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
+        with closing(connect_postgres(self._environment)) as connection:
+            pattern = self._folder.name.replace("_", r"\_") + "%"
+            cursor = connection.cursor()
+            cursor.execute("select datname from pg_database where datname like %s", (pattern,))
+            for (name,) in cursor.fetchall():
+                drop = sql.SQL("drop database {} with (force)").format(sql.Identifier(name))
+                cursor.execute(drop)

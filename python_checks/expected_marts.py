@@ -1,0 +1,764 @@
+"""What every relation has to hold for a source, put together from the oracle's definitions.
+
+`expected_marts` gives frames with the columns of the relations in their order;
+`assert_same` compares such a frame with what a database holds, row by row and column by column,
+and says in words what is identical, modified, added (only the database has it) and removed.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from python_checks import oracle
+from python_checks.dbt_project import PROJECT_ROOT, default_vars, object_frame
+
+RATIO_TOLERANCE = 1e-9
+
+# What identifies a row; None: nothing does, rows are compared as a bag.
+KEYS: dict[str, tuple[str, ...] | None] = {
+    "rfm_staging.stg_sales": None,
+    "rfm_staging.stg_sales_rejected": None,
+    "rfm_intermediate.int_as_of_dates": ("as_of_date",),
+    "rfm_intermediate.int_customer_metrics": ("as_of_date", "customer_id"),
+    "rfm_intermediate.int_rfm_scores": ("as_of_date", "customer_id"),
+    "rfm_marts.customer_rfm": ("customer_id",),
+    "rfm_marts.customer_segments": ("customer_id",),
+    "rfm_marts.score_cut_points": ("as_of_date", "score_group", "dimension", "score"),
+    "rfm_marts.segment_rule_coverage": ("segment_scheme", "match_order"),
+    "rfm_marts.segment_score_cells": (
+        "segment_scheme",
+        "recency_score",
+        "frequency_score",
+        "monetary_score",
+    ),
+    "rfm_marts.segment_strategies": ("segment_key",),
+    "rfm_marts.segment_summary": ("segment_key",),
+}
+RELATIONS = tuple(KEYS)
+MARTS = tuple(name for name in RELATIONS if name.startswith("rfm_marts."))
+
+
+# ---------------------------------------------------------------------------------------------
+# Policy
+# ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The CSV files of a seeds folder as text."""
+
+    schemes: pd.DataFrame
+    rules: pd.DataFrame
+    segments: pd.DataFrame
+    strategies: pd.DataFrame
+    fixed_cut_points: pd.DataFrame
+
+    def score_tiles(self, scheme: str) -> int:
+        declared = dict(zip(self.schemes["segment_scheme"], self.schemes["score_tiles"]))
+        return int(declared.get(scheme, 5))
+
+    def segments_of(self, scheme: str) -> list[dict[str, Any]]:
+        """The scheme's segments with numbers as numbers, by value_rank."""
+        rows = self.segments[self.segments["segment_scheme"] == scheme].to_dict("records")
+        for row in rows:
+            row["segment_key"] = f"{scheme}:{row['segment_code']}"
+            for column in (
+                "action_priority",
+                "value_rank",
+                "expected_retention_rank",
+                "display_order",
+            ):
+                row[column] = int(row[column]) if row[column].strip() else None
+        return sorted(rows, key=lambda row: row["value_rank"])
+
+
+def read_policy(folder: Path = PROJECT_ROOT / "seeds") -> Policy:
+    files = ("segment_schemes", "segment_rules", "segments", "strategy_policy", "fixed_cut_points")
+    return Policy(*(oracle.read_rules(folder / f"{name}.csv") for name in files))
+
+
+# ---------------------------------------------------------------------------------------------
+# Small helpers
+# ---------------------------------------------------------------------------------------------
+
+
+def cents(amount: Fraction | int) -> Decimal:
+    """An exact amount in money, rounded half away from zero to the cent."""
+    whole = (abs(Fraction(amount)) * 100 + Fraction(1, 2)).__floor__()
+    return Decimal(whole if amount >= 0 else -whole).scaleb(-2)
+
+
+def _quantile(values: Sequence[Decimal], at: Fraction) -> Fraction:
+    """percentile_cont: linear between the two values next to the position."""
+    ordered = sorted(Fraction(value) for value in values)
+    position = (len(ordered) - 1) * at
+    low = position.__floor__()
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (position - low)
+
+
+def _text(value: Any) -> str | None:
+    return oracle.id_text(value)
+
+
+def _rows(columns: str, records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Records as an object frame with exactly these columns (absent values are None)."""
+    names = columns.split()
+    return object_frame(names, [[record.get(name) for name in names] for record in records])
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return plain(frame).to_dict("records")
+
+
+def plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """Object columns of plain Python values: None for what is missing, dates without a time."""
+    return object_frame(
+        list(frame.columns),
+        list(zip(*(_plain_column(frame[name]) for name in frame.columns), strict=True)),
+    )
+
+
+def _plain_column(column: pd.Series) -> list[Any]:
+    values = column.tolist()
+    if column.dtype == object or column.dtype.kind in "Mf" or column.hasnans:
+        return [_plain_value(value) for value in values]
+    return values
+
+
+def _plain_value(value: Any) -> Any:
+    if value is None or value is pd.NA or value is pd.NaT or value != value:
+        return None
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, dt.datetime) and value.time() == dt.time(0):
+        return value.date()
+    return value
+
+
+# ---------------------------------------------------------------------------------------------
+# Sources to scores
+# ---------------------------------------------------------------------------------------------
+
+
+def as_of_dates(settings: Mapping[str, Any], current: dt.date | None) -> list[dt.date]:
+    """The current date and the starts of the last `history_periods` periods up to it."""
+    if current is None:
+        return []
+    length = {"day": "D", "week": "W-SUN", "month": "M", "quarter": "Q"}
+    period = pd.Period(current, length[settings["history_grain"]])
+    starts = {(period - n).start_time.date() for n in range(settings["history_periods"])}
+    return sorted(starts | {current})
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """Metrics and scores of all as-of dates, and the current one."""
+
+    current: dt.date | None
+    metrics: pd.DataFrame
+    scores: pd.DataFrame
+    cut_points: pd.DataFrame
+
+
+def _score(
+    accepted: pd.DataFrame,
+    customers: pd.DataFrame | None,
+    settings: Mapping[str, Any],
+    policy: Policy,
+) -> _Scored:
+    given = settings["as_of_date"]
+    current = (
+        dt.date.fromisoformat(str(given))
+        if given is not None
+        else oracle.current_as_of_date(accepted)
+    )
+    tiles, tie_method = settings["score_tiles"], settings["tie_method"]
+    fixed = policy.fixed_cut_points
+    of_five_fixed = fixed if tiles == 5 else None
+    metric_parts, score_parts, cut_parts = [], [], []
+    for day in as_of_dates(settings, current):
+        found = oracle.metrics(
+            accepted,
+            day,
+            settings["lookback_days"],
+            settings["count_zero_value_orders"],
+            customers,
+            is_current=day == current,
+        )
+        groups = _groups(accepted, customers, settings, day)
+        amounts = oracle.gross_amounts(accepted, day, settings["lookback_days"])
+        found = found.merge(amounts, on="customer_id", how="left")
+        for column in ("sales_amount", "return_amount"):
+            found[column] = found[column].where(found[column].notna(), Decimal("0.00"))
+        found["score_group"] = [
+            _text(groups.get(customer)) or oracle.WHOLE_BASE for customer in found["customer_id"]
+        ]
+        arguments = (groups, settings["min_group_customers"])
+        scored = oracle.scores(found, tiles, tie_method, *arguments, fixed)
+        of_five = oracle.scores(found, 5, tie_method, *arguments, of_five_fixed)
+        for dimension in oracle.DIMENSIONS:
+            scored[f"{dimension}_score_of_five"] = of_five[f"{dimension}_score"]
+        scored["rfm_score"] = oracle.rfm_score(
+            scored,
+            *(settings[f"{dimension}_weight"] for dimension in oracle.DIMENSIONS),
+        )
+        metric_parts.append(found)
+        score_parts.append(scored)
+        cut_parts.append(oracle.score_cut_points(found, tiles, *arguments, fixed, tie_method))
+    return _Scored(
+        current,
+        pd.concat(metric_parts, ignore_index=True) if metric_parts else pd.DataFrame(),
+        pd.concat(score_parts, ignore_index=True) if score_parts else pd.DataFrame(),
+        pd.concat(cut_parts, ignore_index=True) if cut_parts else pd.DataFrame(),
+    )
+
+
+def _groups(
+    accepted: pd.DataFrame,
+    customers: pd.DataFrame | None,
+    settings: Mapping[str, Any],
+    day: dt.date,
+) -> dict[str, Any]:
+    """customer_id → score group at that date."""
+    entity, column = _group_column(accepted, customers, settings)
+    if entity == "customers":
+        ids = map(_text, customers["customer_id"])
+        return {
+            key: group for key, group in zip(ids, customers[column], strict=True) if key is not None
+        }
+    if entity == "sales":
+        return oracle.groups_from_sales(
+            accepted, day, column, settings["count_zero_value_orders"]
+        )
+    return {}
+
+
+def _group_column(
+    sales: pd.DataFrame, customers: pd.DataFrame | None, settings: Mapping[str, Any]
+) -> tuple[str, str]:
+    """('customers' or 'sales', column) of the var score_group; ('', '') when it is off."""
+    setting = settings["score_group"]
+    if setting is None:
+        return "", ""
+    entity, _, column = setting.rpartition(".")
+    for name, frame in (("customers", customers), ("sales", sales)):
+        if entity in ("", name) and frame is not None and column in frame.columns:
+            return name, column
+    raise ValueError(f"score_group: no column {setting!r} in these sources")
+
+
+# ---------------------------------------------------------------------------------------------
+# Segments
+# ---------------------------------------------------------------------------------------------
+
+
+_SCORE_COLUMNS = [
+    *("as_of_date", "customer_id", "score_group", "scored_within"),
+    *(column for column, _ in oracle.DIMENSIONS.values()),
+    *(f"{dimension}_score" for dimension in oracle.DIMENSIONS),
+    "rfm_code",
+]
+
+
+def score_cells(policy: Policy) -> list[dict[str, Any]]:
+    """Every score of every scheme: its segment by first match, and the nearest other segment."""
+    result = []
+    for scheme in sorted(set(policy.segments["segment_scheme"])):
+        tiles = policy.score_tiles(scheme)
+        names = {row["segment_code"]: row for row in policy.segments_of(scheme)}
+        rules = policy.rules[policy.rules["segment_scheme"] == scheme]
+        rationale = dict(zip(rules["match_order"].astype(int), rules["rationale"], strict=True))
+        cells = _records(oracle.segments(oracle.score_cells(tiles), policy.rules, scheme))
+        for cell in cells:
+            cell |= {
+                "segment_scheme": scheme,
+                "segment_key": f"{scheme}:{cell['segment_code']}",
+                "rule_rationale": rationale[cell["match_order"]],
+                "value_rank": names[cell["segment_code"]]["value_rank"],
+                "segment_name": names[cell["segment_code"]]["segment_name"],
+            }
+        for cell in cells:
+            cell["nearest_segment_key"], cell["nearest_change"] = _nearest(cell, cells)
+        result += cells
+    return result
+
+
+def _nearest(
+    cell: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]
+) -> tuple[str | None, str | None]:
+    """The other segment fewest score steps away, and the way there in words.
+
+    Ties: fewest scores to change, then the more valuable segment, then higher scores (R, F, M).
+    """
+    columns = [f"{dimension}_score" for dimension in oracle.DIMENSIONS]
+
+    def distance(other: Mapping[str, Any]) -> tuple[Any, ...]:
+        steps = [abs(other[column] - cell[column]) for column in columns]
+        return (
+            sum(steps),
+            sum(step > 0 for step in steps),
+            other["value_rank"],
+            *(-other[column] for column in columns),
+        )
+
+    others = [other for other in cells if other["segment_code"] != cell["segment_code"]]
+    if not others:
+        return None, None
+    other = min(others, key=distance)
+    changes = [
+        f"{column.replace('_', ' ')} {cell[column]} to {other[column]}, "
+        for column in columns
+        if other[column] != cell[column]
+    ]
+    return other["segment_key"], "".join(changes) + f"then {other['segment_name']}"
+
+
+def rule_coverage(policy: Policy, cells: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """What each rule asks for and which cells the earlier rules leave it."""
+    records = []
+    for rule in policy.rules.to_dict("records"):
+        scheme, order = rule["segment_scheme"], int(rule["match_order"])
+        tiles = policy.score_tiles(scheme)
+        won = [c for c in cells if (c["segment_scheme"], c["match_order"]) == (scheme, order)]
+        record: dict[str, Any] = {
+            "segment_scheme": scheme,
+            "match_order": order,
+            "segment_key": f"{scheme}:{rule['segment_code']}",
+            "asked_cell_count": 1,
+            "won_cell_count": len(won),
+            "is_reachable": bool(won),
+        }
+        for dimension in oracle.DIMENSIONS:
+            low = int(rule[f"{dimension}_min"] or 1)
+            high = int(rule[f"{dimension}_max"] or tiles)
+            scores = [cell[f"{dimension}_score"] for cell in won]
+            record[f"{dimension}_asked_min"], record[f"{dimension}_asked_max"] = low, high
+            record[f"{dimension}_won_min"] = min(scores, default=None)
+            record[f"{dimension}_won_max"] = max(scores, default=None)
+            record["asked_cell_count"] *= high - low + 1
+        records.append(record)
+    ranges = " ".join(
+        f"{d}_asked_min {d}_asked_max {d}_won_min {d}_won_max" for d in oracle.DIMENSIONS
+    )
+    return _rows(
+        f"segment_scheme match_order segment_key {ranges}"
+        " asked_cell_count won_cell_count is_reachable",
+        records,
+    )
+
+
+def _customer_attributes(customers: pd.DataFrame | None) -> dict[str, dict[str, Any]]:
+    """customer_id → country and created_date; of repeated ids the earliest created."""
+    result: dict[str, dict[str, Any]] = {}
+    if customers is None:
+        return result
+    for row in customers.to_dict("records"):
+        key = _text(row["customer_id"])
+        _, created = oracle.calendar_date(row.get("created_at"))
+        found = {"country": _text(row.get("country")), "created_date": created}
+        if key is None:
+            continue
+        known = result.get(key)
+        if known is None or (created or dt.date.max) < (known["created_date"] or dt.date.max):
+            result[key] = found
+    return result
+
+
+def _customer_segments(
+    scored: _Scored,
+    policy: Policy,
+    scheme: str,
+    cells: Sequence[Mapping[str, Any]],
+    customers: pd.DataFrame | None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(the oracle's assignment of the current date, the mart customer_segments)."""
+    columns = (
+        "customer_id as_of_date segment_key segment_scheme segment_code segment_name strategy_code"
+        " action_priority display_order score_group scored_within country rfm_code recency_score"
+        " frequency_score monetary_score rfm_score matched_rule rule_rationale nearest_segment_key"
+        " nearest_change days_since_last_order order_count sales_amount return_amount net_revenue"
+        " average_order_value is_scored created_date first_order_date last_order_date"
+    )
+    if scored.current is None:
+        return pd.DataFrame(), _rows(columns, [])
+    today = pd.Timestamp(scored.current)
+    found = scored.metrics[scored.metrics["as_of_date"] == today].reset_index(drop=True)
+    of_day = scored.scores[scored.scores["as_of_date"] == today].reset_index(drop=True)
+    rfm_scores = dict(zip(of_day["customer_id"], of_day["rfm_score"], strict=True))
+    assigned = oracle.segments(of_day[_SCORE_COLUMNS], policy.rules, scheme, found)
+
+    in_cell = {
+        (cell["recency_score"], cell["frequency_score"], cell["monetary_score"]): cell
+        for cell in cells
+        if cell["segment_scheme"] == scheme
+    }
+    segments = {row["segment_code"]: row for row in policy.segments_of(scheme)}
+    of_scheme = policy.strategies[policy.strategies["segment_scheme"] == scheme]
+    strategies = dict(zip(of_scheme["segment_code"], of_scheme["strategy_code"], strict=True))
+    unscored = {
+        oracle.PROSPECTS: ("Known but never ordered", "a first order, then scored"),
+        oracle.DORMANT: (
+            "Ordered before the look-back window and not since",
+            "a new order, then scored",
+        ),
+    }
+    attributes = _customer_attributes(customers)
+    by_customer = {row["customer_id"]: row for row in _records(found)}
+    records = []
+    for row in _records(assigned):
+        measured, segment = by_customer[row["customer_id"]], segments[row["segment_code"]]
+        count, amount = measured["order_count"], Fraction(measured["net_revenue"])
+        triple = (row["recency_score"], row["frequency_score"], row["monetary_score"])
+        if row["is_scored"]:
+            cell = in_cell[triple]
+            explained = {
+                name: cell[name]
+                for name in ("rule_rationale", "nearest_segment_key", "nearest_change")
+            }
+        else:
+            why, change = unscored[row["segment_code"]]
+            explained = {"rule_rationale": why, "nearest_change": change}
+        records.append(
+            row
+            | measured
+            | explained
+            | attributes.get(row["customer_id"], {})
+            | {
+                "segment_key": segment["segment_key"],
+                "segment_scheme": scheme,
+                "segment_name": segment["segment_name"],
+                "strategy_code": strategies[row["segment_code"]],
+                "action_priority": segment["action_priority"],
+                "display_order": segment["display_order"],
+                "rfm_score": rfm_scores.get(row["customer_id"]),
+                "matched_rule": row["match_order"],
+                "average_order_value": cents(amount / count) if count else None,
+            }
+        )
+    return assigned, _rows(columns, records)
+
+
+def _segment_summary(
+    assigned: pd.DataFrame, current: dt.date | None, policy: Policy, scheme: str
+) -> pd.DataFrame:
+    """Counts, shares and spread by the oracle; money exact to the cent."""
+    statistics = ("min", "q1", "median", "mean", "q3", "max")
+    columns = (
+        "segment_key as_of_date segment_scheme segment_code segment_name action_priority value_rank"
+        " display_order customer_count customer_share order_count net_revenue net_revenue_share"
+        " average_order_value "
+    ) + " ".join(f"{c}_{name}" for c, _ in oracle.DIMENSIONS.values() for name in statistics)
+    segments = policy.segments_of(scheme)
+    codes = [row["segment_code"] for row in segments]
+    if assigned.empty:
+        nothing = {"customer_count": 0, "order_count": 0, "net_revenue": Decimal("0.00")}
+        return _rows(columns, [row | {"as_of_date": current} | nothing for row in segments])
+    summary = {
+        row["segment_code"]: row for row in _records(oracle.segment_summary(assigned, codes))
+    }
+    records = []
+    for segment in segments:
+        row = summary[segment["segment_code"]]
+        members = assigned[assigned["segment_code"] == segment["segment_code"]]
+        amounts = members.loc[members["is_scored"].astype(bool), "net_revenue"].tolist()
+        if row["order_count"]:
+            row["average_order_value"] = cents(Fraction(row["net_revenue"]) / row["order_count"])
+        if amounts:
+            for name, at in (("min", 0), ("q1", 1), ("median", 2), ("q3", 3), ("max", 4)):
+                row[f"net_revenue_{name}"] = cents(_quantile(amounts, Fraction(at, 4)))
+            row["net_revenue_mean"] = cents(sum(map(Fraction, amounts)) / len(amounts))
+        records.append(segment | row | {"as_of_date": current})
+    return _rows(columns, records)
+
+
+def _segment_strategies(policy: Policy, active_scheme: str) -> pd.DataFrame:
+    columns = (
+        "segment_key strategy_code segment_scheme segment_code segment_name action_priority"
+        " value_rank expected_retention_rank display_order description needs motivations"
+        " churn_drivers objective core_message incentive_type primary_channel secondary_channel kpi"
+        " rationale suppression_reason incentive_depth_pct expected_save_rate contact_cadence_days"
+        " review_cadence_days is_high_touch is_suppressed is_active_scheme"
+    )
+    strategies = {
+        (row["segment_scheme"], row["segment_code"]): row
+        for row in policy.strategies.to_dict("records")
+    }
+    records = []
+    for scheme in sorted(set(policy.segments["segment_scheme"])):
+        for segment in policy.segments_of(scheme):
+            row = strategies[scheme, segment["segment_code"]]
+            strategy = {name: _text(cell) for name, cell in row.items()}
+            cadence = strategy["contact_cadence_days"]
+            records.append(
+                strategy
+                | segment
+                | {
+                    "incentive_depth_pct": Decimal(row["incentive_depth_pct"]),
+                    "expected_save_rate": float(row["expected_save_rate"]),
+                    "contact_cadence_days": None if cadence is None else int(cadence),
+                    "review_cadence_days": int(row["review_cadence_days"]),
+                    "is_high_touch": oracle.truth(row["is_high_touch"]),
+                    "is_suppressed": oracle.truth(row["is_suppressed"]),
+                    "is_active_scheme": scheme == active_scheme,
+                }
+            )
+    return _rows(columns, records)
+
+
+# ---------------------------------------------------------------------------------------------
+# Everything
+# ---------------------------------------------------------------------------------------------
+
+
+def expected_marts(
+    sales: pd.DataFrame,
+    customers: pd.DataFrame | None = None,
+    vars: Mapping[str, Any] | None = None,
+    policy: Policy | None = None,
+) -> dict[str, pd.DataFrame]:
+    """Relation → its rows, for raw sales and customers in our column names.
+
+    `vars`: what differs from dbt_project.yml; latest_plausible_date has to be among them.
+    """
+    classified = oracle.classify(sales, (vars or {})["latest_plausible_date"])
+    return expected_from_classified(classified, customers, vars, policy)
+
+
+def expected_from_classified(
+    classified: pd.DataFrame,
+    customers: pd.DataFrame | None = None,
+    vars: Mapping[str, Any] | None = None,
+    policy: Policy | None = None,
+    with_rows: bool = True,
+) -> dict[str, pd.DataFrame]:
+    """The same from `oracle.classify`; `with_rows=False` leaves out the two staging models."""
+    settings = default_vars() | dict(vars or {})
+    policy = policy or read_policy()
+    scheme = settings["segment_scheme"]
+    accepted = oracle.accepted_rows(classified)
+    scored = _score(accepted, customers, settings, policy)
+    cells = score_cells(policy)
+    assigned, customer_segments = _customer_segments(scored, policy, scheme, cells, customers)
+
+    scores = [f"{dimension}_score" for dimension in oracle.DIMENSIONS]
+    measures = [column for column, _ in oracle.DIMENSIONS.values()]
+    dates = as_of_dates(settings, scored.current)
+    result = {
+        "rfm_intermediate.int_as_of_dates": _rows(
+            "as_of_date is_current",
+            ({"as_of_date": day, "is_current": day == scored.current} for day in dates),
+        ),
+        "rfm_intermediate.int_customer_metrics": _rows(
+            "as_of_date customer_id score_group days_since_last_order order_count sales_amount"
+            " return_amount net_revenue is_scored first_order_date last_order_date",
+            _records(scored.metrics),
+        ),
+        "rfm_intermediate.int_rfm_scores": _rows(
+            " ".join(
+                ["as_of_date customer_id score_group scored_within", *measures, *scores]
+                + ["rfm_code rfm_score", *(f"{score}_of_five" for score in scores)]
+            ),
+            _records(scored.scores),
+        ),
+        "rfm_marts.customer_rfm": _customer_rfm(scored),
+        "rfm_marts.customer_segments": customer_segments,
+        "rfm_marts.score_cut_points": _cut_points(scored, policy),
+        "rfm_marts.segment_rule_coverage": rule_coverage(policy, cells),
+        "rfm_marts.segment_score_cells": _rows(
+            " ".join(
+                ["segment_scheme", *scores, "segment_key segment_code match_order rule_rationale"]
+                + ["nearest_segment_key nearest_change"]
+            ),
+            cells,
+        ),
+        "rfm_marts.segment_strategies": _segment_strategies(policy, scheme),
+        "rfm_marts.segment_summary": _segment_summary(assigned, scored.current, policy, scheme),
+    }
+    if with_rows:
+        result |= _staging(classified, accepted, customers, settings)
+    return result
+
+
+def _staging(
+    classified: pd.DataFrame,
+    accepted: pd.DataFrame,
+    customers: pd.DataFrame | None,
+    settings: Mapping[str, Any],
+) -> dict[str, pd.DataFrame]:
+    entity, column = _group_column(accepted, customers, settings)
+    groups = accepted[column].map(_text) if entity == "sales" else None
+    rows = accepted.assign(
+        net_revenue=oracle.net_amounts(accepted),
+        score_group=groups,
+        quantity=[
+            None if value is None else value.quantize(Decimal("0.0001"), "ROUND_HALF_UP")
+            for value in accepted["quantity"]
+        ],
+    )
+    rows["is_return"] = rows["is_return"].astype(bool) | rows["revenue"].map(lambda v: v < 0)
+    rejected = classified[classified["rejection_reason"].notna()]
+    return {
+        "rfm_staging.stg_sales": _rows(
+            "sale_id order_id customer_id product_id channel score_group quantity revenue"
+            " net_revenue discount_amount is_return sale_date",
+            _records(rows),
+        ),
+        "rfm_staging.stg_sales_rejected": _rows(
+            "sale_id order_id customer_id product_id revenue sale_date rejection_reason",
+            _records(rejected),
+        ),
+    }
+
+
+def _customer_rfm(scored: _Scored) -> pd.DataFrame:
+    """By the published definition of core_five, not by the seed."""
+    columns = "customer_id recency frequency monetary R_score F_score M_score segment"
+    if scored.current is None:
+        return _rows(columns, [])
+    rows = scored.scores[scored.scores["as_of_date"] == pd.Timestamp(scored.current)]
+    records = []
+    for row in _records(rows):
+        triple = [row[f"{dimension}_score_of_five"] for dimension in oracle.DIMENSIONS]
+        records.append(
+            {
+                "customer_id": row["customer_id"],
+                "recency": row["days_since_last_order"],
+                "frequency": row["order_count"],
+                "monetary": row["net_revenue"],
+                **dict(zip(("R_score", "F_score", "M_score"), triple, strict=True)),
+                "segment": oracle.core_five_segment(*triple),
+            }
+        )
+    return _rows(columns, records)
+
+
+def _cut_points(scored: _Scored, policy: Policy) -> pd.DataFrame:
+    fixed = set(policy.fixed_cut_points["dimension"].str.strip())
+    return _rows(
+        "as_of_date score_group dimension score lowest_value highest_value customer_count is_fixed",
+        (row | {"is_fixed": row["dimension"] in fixed} for row in _records(scored.cut_points)),
+    )
+
+
+# ---------------------------------------------------------------------------------------------
+# Comparing
+# ---------------------------------------------------------------------------------------------
+
+
+def _is_same(expected: Any, found: Any) -> bool:
+    if expected is None or found is None:
+        return expected is found
+    if isinstance(expected, bool) or isinstance(found, bool):
+        return expected is found
+    if isinstance(expected, float) or isinstance(found, float):
+        difference = abs(float(expected) - float(found))
+        return difference <= RATIO_TOLERANCE * max(1.0, abs(float(expected)))
+    return type(expected) is type(found) and expected == found or _equal_numbers(expected, found)
+
+
+def _equal_numbers(expected: Any, found: Any) -> bool:
+    """An integer and a decimal of the same value are the same."""
+    numbers = (int, Decimal)
+    return isinstance(expected, numbers) and isinstance(found, numbers) and expected == found
+
+
+def _by_key(frame: pd.DataFrame, key: Sequence[str]) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+    """Rows by their key; a key that is there again gets a number."""
+    result: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+    positions = [list(frame.columns).index(name) for name in key]
+    for row in zip(*(frame[name].tolist() for name in frame.columns), strict=True):
+        identity = tuple(row[position] for position in positions)
+        number = 2
+        while identity in result:
+            identity = (*identity[: len(key)], f"repetition {number}")
+            number += 1
+        result[identity] = row
+    return result
+
+
+def _exactly(value: Any) -> Any:
+    """A value as part of a key: 1, True and Decimal(1) are different keys, 1.10 and 1.1 one."""
+    if isinstance(value, Decimal):
+        return str(value.normalize() + 0)
+    return (type(value).__name__, value)
+
+
+def differences(
+    expected: pd.DataFrame,
+    found: pd.DataFrame,
+    key: Sequence[str] | None = None,
+    examples: int = 5,
+) -> str:
+    """'' when both hold the same rows, else how many are identical, modified, added, removed.
+
+    Added rows are only in `found`, removed ones only in `expected`. Without a key rows are compared
+    as a bag, and nothing is modified. Ratios may differ by 1e-9, everything else not at all.
+    """
+    if list(expected.columns) != list(found.columns):
+        return f"columns expected {list(expected.columns)}\n   columns found {list(found.columns)}"
+    if key is None:
+        tags = [
+            pd.Series(list(zip(*(map(_exactly, f[c]) for c in f.columns), strict=True)), f.index)
+            for f in (expected, found)
+        ]
+        before, after = (
+            _by_key(f.assign(_tag=tag), ["_tag"])
+            for f, tag in zip((expected, found), tags, strict=True)
+        )
+    else:
+        before, after = _by_key(expected, key), _by_key(found, key)
+    columns = list(expected.columns)
+    removed = [row for identity, row in before.items() if identity not in after]
+    added = [row for identity, row in after.items() if identity not in before]
+    modified = []
+    for identity, row in before.items():
+        other = after.get(identity)
+        if key is not None and other is not None:
+            changes = [
+                f"{name} expected {a!r} found {b!r}"
+                for name, a, b in zip(columns, row, other, strict=True)
+                if not _is_same(a, b)
+            ]
+            if changes:
+                modified.append(f"{_named(key, identity)}: {'; '.join(changes)}")
+    if not (removed or added or modified):
+        return ""
+    identical = len(before) - len(removed) - len(modified)
+    counts = (
+        f"{identical} identical, {len(modified)} modified, {len(added)} added, "
+        f"{len(removed)} removed"
+    )
+    lines = [counts, *(f"  modified {line}" for line in modified[:examples])]
+    for word, rows in (("added", added), ("removed", removed)):
+        lines += [f"  {word} {_named(columns, row)}" for row in rows[:examples]]
+    return "\n".join(lines)
+
+
+def _named(names: Sequence[str], values: Sequence[Any]) -> str:
+    repetition = [str(value) for value in values[len(names) :] if isinstance(value, str)]
+    return ", ".join([f"{n}={v!r}" for n, v in zip(names, values)] + repetition)
+
+
+def assert_same(
+    expected: Mapping[str, pd.DataFrame],
+    found: Mapping[str, pd.DataFrame],
+    relations: Iterable[str] = RELATIONS,
+    describe: Callable[[str], str] = str,
+) -> None:
+    """Compare relations by their keys; one AssertionError for all of them."""
+    problems = []
+    for relation in relations:
+        difference = differences(expected[relation], plain(found[relation]), KEYS[relation])
+        if difference:
+            problems.append(f"{describe(relation)}: {difference}")
+    assert not problems, "the database differs from the oracle\n" + "\n".join(problems)
