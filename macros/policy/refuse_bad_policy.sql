@@ -5,14 +5,17 @@
 {% macro refuse_bad_policy() %}
     {%- set violations = ref('policy_violations') -%}
     {%- do ref('policy_gate') -%}
-    {%- if execute -%}
-        {%- do raise_policy_violations(violations) -%}
-    {%- endif -%}
+    {%- do raise_policy_violations(violations) -%}
     {{ return('') }}
 {% endmacro %}
 
 
+{#- Raises the rows of policy_violations as one message. Only a run that builds can ask the database; compiling,
+    linting and documenting must work on an empty one. -#}
 {% macro raise_policy_violations(violations) %}
+    {%- if not execute or flags.WHICH not in ('build', 'run', 'retry') -%}
+        {{ return('') }}
+    {%- endif -%}
     {%- if not load_relation(violations) -%}
         {%- do exceptions.raise_compiler_error(
             "The policy has not been checked since the seeds were loaded. Build it first: dbt build -s +policy_gate"
