@@ -89,3 +89,350 @@ def generate(path: Path, customers: int, sales: int, seed: int = 7) -> None:
         }
     )
     pq.write_table(table, path)
+
+
+# The work of the models in one statement, as a careful analyst writes it for one engine. `+ 1` on a
+# date, CTEs and NTILE mean the same on both engines.
+BY_HAND = f"""
+create table {SCHEMA}.rfm_by_hand as
+with readable as (
+    select
+        nullif(trim(sale_id), '') as sale_id,
+        nullif(trim(order_id), '') as order_id,
+        nullif(trim(customer_id), '') as customer_id,
+        sale_date,
+        revenue,
+        coalesce(is_return, false) or revenue < 0 as is_return
+    from {SCHEMA}.fact_sales
+    where
+        nullif(trim(customer_id), '') is not null
+        and sale_date between date '1900-01-01' and date '2100-01-01'
+        and abs(revenue) < 1000000000000
+),
+numbered as (
+    select
+        *,
+        row_number() over (
+            partition by sale_id
+            order by sale_date, customer_id, revenue desc, order_id, is_return
+        ) as occurrence
+    from readable
+),
+accepted as (
+    select * from numbered
+    where occurrence = 1 or sale_id is null
+),
+orders as (
+    select
+        customer_id,
+        order_id,
+        min(case when not is_return and revenue > 0 then sale_date end) as order_date,
+        max(sale_date) as last_date,
+        sum(case when is_return then -abs(revenue) else revenue end) as net_revenue
+    from accepted
+    group by customer_id, order_id
+),
+clock as (
+    select max(last_date) + 1 as as_of_date from orders
+),
+customers as (
+    select
+        customer_id,
+        max(order_date) as last_order_date,
+        count(order_date) as frequency,
+        sum(net_revenue) as monetary
+    from orders
+    group by customer_id
+    having count(order_date) > 0
+),
+tiles as (
+    select
+        customer_id,
+        as_of_date - last_order_date as recency,
+        frequency,
+        monetary,
+        ntile(5) over (order by last_order_date, customer_id) as r_tile,
+        ntile(5) over (order by frequency, customer_id) as f_tile,
+        ntile(5) over (order by monetary, customer_id) as m_tile
+    from customers
+    cross join clock
+),
+scores as (
+    select
+        customer_id,
+        recency,
+        frequency,
+        monetary,
+        min(r_tile) over (partition by recency) as r_score,
+        min(f_tile) over (partition by frequency) as f_score,
+        min(m_tile) over (partition by monetary) as m_score
+    from tiles
+)
+select
+    *,
+    case
+        when r_score >= 4 and f_score >= 4 and m_score >= 4 then 'Champions'
+        when f_score >= 4 then 'Loyal Customers'
+        when r_score >= 4 then 'Potential Loyalists'
+        when r_score <= 2 and f_score >= 3 then 'At Risk'
+        else 'Others'
+    end as segment
+from scores
+"""
+
+READ_SALES = f"select customer_id, order_id, sale_date, revenue from {SCHEMA}.fact_sales"
+
+
+def pandas_rfm(sales: pd.DataFrame) -> pd.DataFrame:
+    """The pipeline that such projects use: one row per customer with scores and segment.
+
+    It does less than the models: no repeated ids, no ties, no returns of their own, money in
+    floating point. So its figures are near ours and not equal; it is here for its time.
+    """
+    sales = sales.dropna(subset=["customer_id"])
+    sales = sales.assign(
+        sale_date=pd.to_datetime(sales["sale_date"]), revenue=sales["revenue"].astype(float)
+    )
+    as_of = sales["sale_date"].max() + pd.Timedelta(days=1)
+    per_customer = sales.groupby("customer_id").agg(
+        last=("sale_date", "max"), frequency=("order_id", "nunique"), monetary=("revenue", "sum")
+    )
+    per_customer["recency"] = (as_of - per_customer.pop("last")).dt.days
+    for column, labels in (("recency", [5, 4, 3, 2, 1]), ("frequency", [1, 2, 3, 4, 5]),
+                           ("monetary", [1, 2, 3, 4, 5])):
+        ranks = per_customer[column].rank(method="first")
+        per_customer[f"{column[0]}_score"] = pd.qcut(ranks, 5, labels=labels).astype(int)
+    r, f, m = (per_customer[f"{letter}_score"] for letter in "rfm")
+    per_customer["segment"] = np.select(
+        [(r >= 4) & (f >= 4) & (m >= 4), f >= 4, r >= 4, (r <= 2) & (f >= 3)],
+        ["Champions", "Loyal Customers", "Potential Loyalists", "At Risk"],
+        "Others",
+    )
+    return per_customer.reset_index()
+
+
+@contextmanager
+def peak_memory(server_port: str | None = None):
+    """Sample the memory of this process, its children and a local server; yields a dict to read.
+
+    Units: MB. A child counts its unique pages; the server's processes count theirs as well, so
+    shared buffers are not counted once per process.
+    """
+    peak = {"mb": 0.0}
+    stop = threading.Event()
+    me = psutil.Process()
+    base = me.memory_info().rss
+
+    def unique(process: psutil.Process) -> int:
+        try:
+            return process.memory_full_info().uss
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            return 0
+
+    def sample() -> None:
+        while not stop.is_set():
+            total = max(0, me.memory_info().rss - base)
+            children = me.children(recursive=True)
+            server = [
+                process
+                for process in psutil.process_iter(["name"])
+                if server_port and process.info["name"] == "postgres"
+            ]
+            total += sum(unique(process) for process in {*children, *server})
+            peak["mb"] = max(peak["mb"], total / 1e6)
+            stop.wait(0.1)
+
+    thread = threading.Thread(target=sample, daemon=True)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        stop.set()
+        thread.join()
+
+
+def dbt(command: list[str], target: str, folder: Path, env: dict) -> float:
+    """Run dbt in a process of its own; returns the seconds that its nodes took. Raises on failure."""
+    arguments = [sys.executable, "-m", "dbt.cli.main", *command, "--target", target,
+                 "--target-path", str(folder / "target"), "--threads", "1", "--vars",
+                 json.dumps({"source_schema": SCHEMA})]
+    done = subprocess.run(arguments, cwd=ROOT, env=env, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"dbt {' '.join(command)} failed:\n{done.stdout[-3000:]}{done.stderr}")
+    results = json.loads((folder / "target" / "run_results.json").read_text())["results"]
+    return sum(result["execution_time"] for result in results)
+
+
+class DuckDB:
+    """The embedded engine; every measured step opens the file anew, as a separate tool would."""
+
+    name = "duckdb"
+
+    def __init__(self, folder: Path):
+        self.file = folder / "benchmark.duckdb"
+        self.env = {**os.environ, "RFM_DUCKDB_PATH": str(self.file)}
+
+    def execute(self, sql: str):
+        with duckdb.connect(str(self.file)) as connection:
+            return connection.execute(sql).fetchall()
+
+    def load(self, parquet: Path) -> None:
+        self.execute(f"create schema {SCHEMA}")
+        self.execute(
+            f"create table {SCHEMA}.fact_sales as select * replace"
+            f" (cast(revenue * 0.01 as decimal(12, 2)) as revenue) from '{parquet}'"
+        )
+
+    def read(self) -> pd.DataFrame:
+        with duckdb.connect(str(self.file)) as connection:
+            return connection.execute(READ_SALES).df()
+
+    def write(self, frame: pd.DataFrame) -> None:
+        with duckdb.connect(str(self.file)) as connection:
+            connection.execute(f"create or replace table {SCHEMA}.rfm_pandas as from frame")
+
+
+class PostgreSQL:
+    """A server; the connection comes from the PG* variables of the environment."""
+
+    name = "postgres"
+
+    def __init__(self, env: dict):
+        self.env = {**os.environ, **env}
+        self.dsn = " ".join(
+            f"{key}={env[name]}"
+            for key, name in (("host", "PGHOST"), ("port", "PGPORT"), ("user", "PGUSER"),
+                              ("password", "PGPASSWORD"), ("dbname", "PGDATABASE"))
+            if env.get(name)
+        )
+
+    def execute(self, sql: str):
+        connection = psycopg2.connect(self.dsn)
+        try:
+            with connection, connection.cursor() as cursor:
+                cursor.execute(sql)
+                return cursor.fetchall() if cursor.description else None
+        finally:
+            connection.close()
+
+    def load(self, parquet: Path) -> None:
+        self.execute(f"create schema {SCHEMA}")
+        self.execute(
+            f"create table {SCHEMA}.fact_sales (sale_id text, order_id text, customer_id text,"
+            " sale_date date, revenue numeric(12, 2), is_return boolean)"
+        )
+        with tempfile.NamedTemporaryFile(suffix=".csv") as csv:
+            duckdb.execute(
+                f"copy (select * replace (cast(revenue * 0.01 as decimal(12, 2)) as revenue)"
+                f" from '{parquet}') to '{csv.name}' (header false)"
+            )
+            connection = psycopg2.connect(self.dsn)
+            with connection, connection.cursor() as cursor, open(csv.name) as rows:
+                cursor.copy_expert(f"copy {SCHEMA}.fact_sales from stdin csv", rows)
+            connection.close()
+        self.execute(f"analyze {SCHEMA}.fact_sales")
+
+    def read(self) -> pd.DataFrame:
+        connection = psycopg2.connect(self.dsn)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(READ_SALES)
+                return pd.DataFrame(
+                    cursor.fetchall(), columns=[column.name for column in cursor.description]
+                )
+        finally:
+            connection.close()
+
+    def write(self, frame: pd.DataFrame) -> None:
+        columns = {"customer_id": "text", "frequency": "bigint", "monetary": "double precision",
+                   "recency": "bigint", "r_score": "int", "f_score": "int", "m_score": "int",
+                   "segment": "text"}
+        body = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+        text = StringIO()
+        frame[list(columns)].to_csv(text, index=False, header=False)
+        text.seek(0)
+        connection = psycopg2.connect(self.dsn)
+        with connection, connection.cursor() as cursor:
+            cursor.execute(f"drop table if exists {SCHEMA}.rfm_pandas")
+            cursor.execute(f"create table {SCHEMA}.rfm_pandas ({body})")
+            cursor.copy_expert(f"copy {SCHEMA}.rfm_pandas from stdin csv", text)
+        connection.close()
+
+
+def measure(engine, parquet: Path, folder: Path) -> list[dict]:
+    """Load once, then time the three ways in turn; returns one row per way (seconds and MB)."""
+    port = engine.env.get("PGPORT") if engine.name == "postgres" else None
+    print(f"{engine.name}: loading", flush=True)
+    engine.load(parquet)
+    dbt(["seed"], engine.name, folder, engine.env)
+    rows = []
+
+    def timed(way: str, work) -> None:
+        print(f"{engine.name}: {way}", flush=True)
+        with peak_memory(port) as peak:
+            start = time.perf_counter()
+            engine_seconds = work()
+            seconds = time.perf_counter() - start
+        rows.append({"engine": engine.name, "way": way, "seconds": seconds, "mb": peak["mb"],
+                     "engine_seconds": seconds if engine_seconds is None else engine_seconds})
+
+    timed("ours", lambda: dbt(["run", "--select", "+customer_rfm"], engine.name, folder, engine.env))
+    timed("by hand", lambda: engine.execute(BY_HAND) and None)
+    timed("pandas", lambda: engine.write(pandas_rfm(engine.read())))
+
+    differing = engine.execute(f"""
+        select count(*)
+        from {SCHEMA}.rfm_by_hand as hand
+        full outer join rfm_marts.customer_rfm as ours on hand.customer_id = ours.customer_id
+        where
+            hand.customer_id is null or ours.customer_id is null
+            or hand.recency <> ours.recency or hand.frequency <> ours.frequency
+            or hand.monetary <> ours.monetary or hand.r_score <> ours."R_score"
+            or hand.f_score <> ours."F_score" or hand.m_score <> ours."M_score"
+            or hand.segment <> ours.segment
+    """)[0][0]
+    customers = engine.execute("select count(*) from rfm_marts.customer_rfm")[0][0]
+    if differing or not customers:
+        raise RuntimeError(f"{engine.name}: {differing} of {customers} customers differ by hand")
+    print(f"{engine.name}: {customers:,} customers, by hand and ours identical", flush=True)
+    return rows
+
+
+def report(rows: list[dict]) -> str:
+    """The result as a Markdown table with the two ratios that matter."""
+    lines = ["| engine | way | seconds | of that in the engine | peak MB | ours against it |",
+             "|---|---|---|---|---|---|"]
+    for row in rows:
+        ours = next(r for r in rows if r["engine"] == row["engine"] and r["way"] == "ours")
+        ratio = {
+            "ours": "",
+            "by hand": f"{ours['engine_seconds'] / row['seconds']:.2f} × its time (engine)",
+            "pandas": f"{row['seconds'] / ours['seconds']:.1f} × faster (whole command)",
+        }[row["way"]]
+        lines.append(f"| {row['engine']} | {row['way']} | {row['seconds']:.1f} |"
+                     f" {row['engine_seconds']:.1f} | {row['mb']:,.0f} | {ratio} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--target", choices=["duckdb", "postgres", "both"], default="both")
+    parser.add_argument("--customers", type=int, default=1_000_000)
+    parser.add_argument("--sales", type=int, default=10_000_000)
+    options = parser.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="rfm_benchmark_") as name:
+        folder = Path(name)
+        parquet = folder / "sales.parquet"
+        print(f"generating {options.sales:,} sales of {options.customers:,} customers", flush=True)
+        generate(parquet, options.customers, options.sales)
+        if options.target in ("duckdb", "both"):
+            rows += measure(DuckDB(folder), parquet, folder)
+        if options.target in ("postgres", "both"):
+            with postgres_server() as env:
+                rows += measure(PostgreSQL(env), parquet, folder)
+    print(report(rows))
+
+
+if __name__ == "__main__":
+    main()

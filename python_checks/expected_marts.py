@@ -97,13 +97,15 @@ def cents(amount: Fraction | int) -> Decimal:
     return Decimal(whole if amount >= 0 else -whole).scaleb(-2)
 
 
-def _quantile(values: Sequence[Decimal], at: Fraction) -> Fraction:
-    """percentile_cont: linear between the two values next to the position."""
-    ordered = sorted(Fraction(value) for value in values)
-    position = (len(ordered) - 1) * at
-    low = position.__floor__()
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (position - low)
+def _quartile(amounts: Sequence[Decimal], number: int) -> Decimal:
+    """percentile_cont of money: linear between the two values next to the position.
+
+    In cents held as float, which is exact below 2^53 cents and all that is promised beyond.
+    """
+    ordered = sorted(float(100 * amount) for amount in amounts)
+    whole, quarters = divmod((len(ordered) - 1) * number, 4)
+    above = ordered[min(whole + 1, len(ordered) - 1)]
+    return cents(Fraction(ordered[whole] + (above - ordered[whole]) * quarters / 4) / 100)
 
 
 def _text(value: Any) -> str | None:
@@ -474,8 +476,9 @@ def _segment_summary(
         if row["order_count"]:
             row["average_order_value"] = cents(Fraction(row["net_revenue"]) / row["order_count"])
         if amounts:
-            for name, at in (("min", 0), ("q1", 1), ("median", 2), ("q3", 3), ("max", 4)):
-                row[f"net_revenue_{name}"] = cents(_quantile(amounts, Fraction(at, 4)))
+            for name, number in (("q1", 1), ("median", 2), ("q3", 3)):
+                row[f"net_revenue_{name}"] = _quartile(amounts, number)
+            row["net_revenue_min"], row["net_revenue_max"] = min(amounts), max(amounts)
             row["net_revenue_mean"] = cents(sum(map(Fraction, amounts)) / len(amounts))
         records.append(segment | row | {"as_of_date": current})
     return _rows(columns, records)

@@ -391,15 +391,16 @@ def _exact_number(value: object) -> Decimal | None:
 def _repeated_sale_ids(typed: pd.DataFrame) -> pd.Index:
     """Index of the rows that repeat a sale_id, all but the one that is kept.
 
-    Kept: first by sale_date, customer_id, revenue descending, order_id, product_id (nulls last).
-    Beyond the agreed keys, a sale before a return, so that the kept amount is always the same.
+    Kept: first by sale_date, customer_id, revenue descending, then by every other column, a sale
+    before a return (nulls last).
     """
     candidates = typed[typed["rejection_reason"].isna() & typed["sale_id"].notna()]
     candidates = candidates[candidates["sale_id"].duplicated(keep=False)]
     if candidates.empty:
         return candidates.index
     ranked = candidates.assign(less_revenue=-_cents(candidates["revenue"])).sort_values(
-        ["sale_date", "customer_id", "less_revenue", "order_id", "product_id", "is_return"],
+        ["sale_date", "customer_id", "less_revenue", "order_id", "product_id", "channel"]
+        + ["quantity", "discount_amount", "is_return"],
         na_position="last",
         kind="stable",
     )

@@ -41,7 +41,9 @@ repeated_sales as (
                 {{ bytewise('sales.score_group') }} nulls last,
                 sales.quantity nulls last,
                 sales.discount_amount nulls last,
-                sales.is_return
+                sales.is_return,
+                {{ bytewise('sales.sale_date_text') }},
+                {{ bytewise('sales.revenue_text') }}
         ) as occurrence
     from sales
     inner join repeated_sale_ids

@@ -56,12 +56,14 @@ totals as (
         count(*) as customer_count,
         sum(orders) as order_count,
         sum(revenue) as net_revenue
-        {%- for measure in measures %},
+        {%- for measure, kind in measures.items() %},
         min({{ measure }}) as {{ measure }}_min,
         {%- for name, share in quartiles.items() %}
-        percentile_cont({{ share }}) within group (order by {{ measure }}) as {{ measure }}_{{ name }},
+        {{ money_quantile(share, measure) if kind == 'money'
+            else 'percentile_cont(' ~ share ~ ') within group (order by ' ~ measure ~ ')' }} as {{ measure }}_{{ name }},
         {%- endfor %}
-        avg({{ measure }}) as {{ measure }}_mean,
+        {{ money_per('sum(' ~ measure ~ ')', 'count(' ~ measure ~ ')') if kind == 'money'
+            else 'avg(' ~ measure ~ ')' }} as {{ measure }}_mean,
         max({{ measure }}) as {{ measure }}_max
         {%- endfor %}
     from customers
@@ -85,7 +87,7 @@ select
     cast(coalesce(totals.net_revenue, 0) as {{ type_money_total() }}) as net_revenue,
     cast(coalesce(totals.net_revenue, 0) as {{ type_double() }})
     / nullif(cast(base.net_revenue as {{ type_double() }}), 0) as net_revenue_share,
-    cast(totals.net_revenue / nullif(totals.order_count, 0) as {{ type_money() }}) as average_order_value
+    {{ money_per('totals.net_revenue', 'totals.order_count') }} as average_order_value
     {%- for measure, kind in measures.items() %}
     {%- for statistic in ['min', 'q1', 'median', 'mean', 'q3', 'max'] %}
     {%- set is_interpolated = statistic not in ('min', 'max') %},

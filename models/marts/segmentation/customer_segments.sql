@@ -145,7 +145,7 @@ select
     assigned.sales_amount,
     assigned.return_amount,
     assigned.net_revenue,
-    cast(assigned.net_revenue / nullif(assigned.order_count, 0) as {{ type_money() }}) as average_order_value,
+    {{ money_per('assigned.net_revenue', 'assigned.order_count') }} as average_order_value,
     assigned.is_scored,
     customers.created_date,
     assigned.first_order_date,
