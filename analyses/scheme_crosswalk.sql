@@ -1,5 +1,6 @@
 -- Question: where would today's customers be under each of the other schemes?
--- Schemes written for another number of tiles than the var score_tiles cannot be compared and are left out.
+-- Schemes written for another number of tiles than the var score_tiles cannot be compared and are
+-- left out.
 with
 
 scores as (

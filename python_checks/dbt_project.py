@@ -9,9 +9,8 @@ A test says what lands and which vars are set, and reads what dbt made of it::
 
     result = workers.submit("duckdb", build)     # a Future; `build` is a top-level function
 
-`Project` is a copy of the checkout whose models and macros are links, so that what is tested is
-what is there, and whose seeds are files of its own, so that a test may break them. `Workers` runs
-such functions in two processes: dbt and DuckDB keep one core busy for two seconds a build.
+`Project` is a copy of the checkout, whose seeds a test may break. `Workers` runs such functions in
+two processes: dbt and DuckDB keep one core busy for two seconds a build.
 
 dbt runs in the process (`dbtRunner`), with the parsed project of an earlier run where the vars
 that parsing depends on are the same. RFM_FULL=1 parses for every new set of vars.
@@ -19,6 +18,7 @@ that parsing depends on are the same. RFM_FULL=1 parses for every new set of var
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import io
 import json
@@ -28,7 +28,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ TARGETS = ("duckdb", "postgres")
 FULL = os.environ.get("RFM_FULL") == "1"
 WORKERS = 2
 
-_LINKED = (
+_COPIED = (
     "analyses",
     "dbt_packages",
     "dbt_project.yml",
@@ -57,6 +57,15 @@ _LINKED = (
     "profiles.yml",
     "selectors.yml",
     "tests",
+)
+# From landed sales to the marts; the policy's own models stay as `Project.start` left them.
+SOURCES_TO_MARTS = (
+    "run",
+    "--select",
+    "base_sales+",
+    "base_customers+",
+    "--exclude",
+    "build_warnings",
 )
 # Vars that are read while dbt parses (where a source is, which sources are used, a mart's name);
 # all others are read while it runs.
@@ -81,10 +90,6 @@ def default_vars() -> dict[str, Any]:
 # ---------------------------------------------------------------------------------------------
 # Databases
 # ---------------------------------------------------------------------------------------------
-
-
-def connect_duckdb(file: Path, read_only: bool = False) -> duckdb.DuckDBPyConnection:
-    return duckdb.connect(str(file), read_only=read_only)
 
 
 def connect_postgres(environment: Mapping[str, str]) -> Any:
@@ -217,8 +222,9 @@ class Project:
     def __init__(self, folder: Path, target: str, environment: Mapping[str, str] | None = None):
         self.folder = folder / "project"
         self.folder.mkdir(parents=True)
-        for name in _LINKED:
-            (self.folder / name).symlink_to(PROJECT_ROOT / name)
+        for name in _COPIED:
+            copy = shutil.copytree if (PROJECT_ROOT / name).is_dir() else shutil.copy
+            copy(PROJECT_ROOT / name, self.folder / name)
         self.target = target
         self._parsed: dict[str, Any] = {}
         self._database: _Database = (
@@ -252,7 +258,7 @@ class Project:
     ) -> None:
         """Replace a source table; `types` names its columns and their SQL types."""
         name = f"{_quoted(schema)}.{_quoted(table)}"
-        with closing(self._database.connect()) as connection:
+        with closing(self.connect()) as connection:
             cursor = connection.cursor()
             cursor.execute(f"create schema if not exists {_quoted(schema)}")
             cursor.execute(f"drop table if exists {name} cascade")
@@ -261,17 +267,27 @@ class Project:
                 land = _land_in_duckdb if self.target == "duckdb" else _land_in_postgres
                 land(connection, name, rows, types)
 
+    def load(self, load: Callable[[str], None]) -> None:
+        """Call a loader such as `load_demo.load` with the target, in this database."""
+        self.execute("drop table if exists raw.fact_sales cascade")
+        with _environment(self._database.environment), contextlib.redirect_stdout(None):
+            load(self.target)
+
     def read(self, relation: str, columns: str = "*") -> pd.DataFrame:
         """The rows of a relation, in no particular order."""
         return self.query(f"select {columns} from {relation}")
 
     def query(self, query: str) -> pd.DataFrame:
-        with closing(self._database.connect()) as connection:
+        with closing(self.connect()) as connection:
             return fetch(connection, query)
 
     def execute(self, statement: str) -> None:
-        with closing(self._database.connect()) as connection:
+        with closing(self.connect()) as connection:
             connection.cursor().execute(statement)
+
+    def connect(self) -> Any:
+        """A DB-API connection to the database; it commits every statement."""
+        return self._database.connect()
 
     def dbt(
         self, *arguments: str, vars: Mapping[str, Any] | None = None, parse: bool = False
@@ -320,7 +336,7 @@ class Project:
         return runner.invoke([*arguments, *flat, "--no-use-colors", "--no-write-json"])
 
 
-@contextmanager
+@contextlib.contextmanager
 def _environment(values: Mapping[str, str]) -> Iterator[None]:
     """Environment variables for a while."""
     before = {name: os.environ.get(name) for name in values}
@@ -336,7 +352,7 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 
 class _DuckDBFile:
-    """A file per start, always of the same name: dbt writes it into what it has parsed."""
+    """A file per start, always of the same name: dbt writes it into what it parses and into views."""
 
     def __init__(self, folder: Path):
         self._folder = folder
@@ -345,25 +361,23 @@ class _DuckDBFile:
 
     @property
     def _file(self) -> Path:
-        return self._folder / f"database_{self._count}" / "rfm_checks.duckdb"
+        return self._folder / f"database_{self._count}" / "rfm_retention.duckdb"
 
     @property
     def environment(self) -> dict[str, str]:
         return {"RFM_DUCKDB_PATH": str(self._file)}
 
     def connect(self) -> duckdb.DuckDBPyConnection:
-        return connect_duckdb(self._file)
+        return duckdb.connect(str(self._file))
 
     def start(self) -> bool:
         """A new database; whether it is a copy of the kept one."""
-        if self._file != self._kept:
-            shutil.rmtree(self._file.parent, ignore_errors=True)
+        shutil.rmtree(self._file.parent, ignore_errors=True)
         self._count += 1
         self._file.parent.mkdir()
-        if self._kept is None:
-            return False
-        shutil.copy(self._kept, self._file)
-        return True
+        if self._kept is not None:
+            shutil.copy(self._kept, self._file)
+        return self._kept is not None
 
     def keep(self) -> None:
         """Remember the present state for later starts."""
@@ -456,11 +470,29 @@ class Workers:
     def close(self) -> None:
         """End the processes and remove their files and databases."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+        remove_databases(self._folder.name, self._environment)
         shutil.rmtree(self._folder, ignore_errors=True)
-        with closing(connect_postgres(self._environment)) as connection:
-            pattern = self._folder.name.replace("_", r"\_") + "%"
-            cursor = connection.cursor()
-            cursor.execute("select datname from pg_database where datname like %s", (pattern,))
-            for (name,) in cursor.fetchall():
-                drop = sql.SQL("drop database {} with (force)").format(sql.Identifier(name))
-                cursor.execute(drop)
+
+
+def remove_databases(prefix: str, environment: Mapping[str, str]) -> None:
+    """Drop the server's databases whose names start so."""
+    with closing(connect_postgres(environment)) as connection:
+        cursor = connection.cursor()
+        cursor.execute("select datname from pg_database where starts_with(datname, %s)", (prefix,))
+        for (name,) in cursor.fetchall():
+            drop = sql.SQL("drop database {} with (force)").format(sql.Identifier(name))
+            cursor.execute(drop)
+
+
+def chosen_builds(request: Any) -> list[Any]:
+    """The values of the parameter `build` in the tests of the request's module that will run."""
+    return list(
+        dict.fromkeys(
+            item.callspec.params["build"]
+            for item in request.session.items
+            if item.path == request.path
+            and hasattr(item, "callspec")
+            and "build" in item.callspec.params
+            and not any(mark.args[0] for mark in item.iter_markers("skipif"))
+        )
+    )

@@ -799,6 +799,78 @@ def large_amounts() -> HardCase:
     return _case("large_amounts", "sums stay exact to the cent", _BASIC, rows, "text")
 
 
+def zoned_timestamps() -> HardCase:
+    """Instants around midnight: the day in UTC counts, whatever zone the session is in."""
+    offsets = (-11, -5, 0, 2, 13)
+    rows = [
+        (f"c{n}", dt.datetime(2023, 1, 5, hour, 30, tzinfo=dt.timezone(dt.timedelta(hours=offset))))
+        for n, (offset, hour) in enumerate((o, h) for o in offsets for h in (0, 11, 23))
+    ]
+    rows = [(customer, at.astimezone(dt.UTC), _money(10)) for customer, at in rows]
+    rows.append(("never", None, _money(10)))
+    return _case(
+        "zoned_timestamps",
+        "a timestamp with time zone counts on its day in UTC",
+        _BASIC,
+        rows,
+        column_types={"sale_date": "timestamp with time zone"},
+    )
+
+
+def untidy_text(rows: int = 400, customers: int = 60, seed: int = SEED) -> HardCase:
+    """Everything at once: a text table with every column, and in every column what people write.
+
+    Usable values outnumber the others, so that most rows count; ids, days, amounts and sale ids
+    repeat, so that ties, repeats and returns meet.
+    """
+    rng = np.random.default_rng(seed)
+
+    def pick(usual: Sequence[Any], odd: Sequence[Any], odd_share: float = 0.1) -> list[Any]:
+        from_odd = rng.random(rows) < odd_share
+        positions = rng.integers(0, 1_000_000, rows)
+        return [
+            odd[at % len(odd)] if is_odd else usual[at % len(usual)]
+            for is_odd, at in zip(from_odd.tolist(), positions.tolist(), strict=True)
+        ]
+
+    ids = [f"c{number:03d}" for number in range(customers)]
+    days = [_on(number).isoformat() for number in range(0, 200)]
+    amounts = [f"{number}.{number % 100:02d}" for number in range(1, 40)]
+    columns = {
+        "sale_id": pick([None], [f"s{number}" for number in range(rows // 20)], 0.3),
+        "customer_id": pick(ids, [" c001 ", "C001", "", None, "é", "0", "00", "c001.0"]),
+        "sale_date": pick(
+            days,
+            [None, " ", "2023-02-30", "9999-12-31", "0001-01-01", "soon", "2023-03-01T23:59:59Z"]
+            + [" 2023-04-02 ", "2023-04-03 00:00:00.5+13:00"],
+        ),
+        "revenue": pick(
+            amounts,
+            ["0", "-5", "-12.34", "0.005", "1e2", "-1.5E1", None, "", "x", "NaN", "-inf", "1e13"],
+            0.2,
+        ),
+        "order_id": pick([f"o{number}" for number in range(rows // 3)], [None, "", " o1 "], 0.3),
+        "product_id": pick(["p1", "p2", "p3"], [None, ""]),
+        "channel": pick(["shop", "web"], [None, "Web", "ß", " shop "]),
+        "quantity": pick(["1", "2"], [None, "0.00005", "-3", "many"]),
+        "is_return": pick([None, "no"], ["yes", "TRUE", "1", "2", "f"]),
+        "discount_amount": pick(["0", None], ["1.005", "-2", "lots"]),
+    }
+    return _case(
+        "untidy_text",
+        "every kind of value in every column of one table",
+        list(columns),
+        list(zip(*columns.values(), strict=True)),
+        "text",
+        settings={
+            "lookback_days": 120,
+            "history_periods": 2,
+            "score_group": "channel",
+            "min_group_customers": 10,
+        },
+    )
+
+
 def all_cases(seed: int = SEED, heavy_tailed_customers: int = 2000) -> list[HardCase]:
     """Every case, names unique, deterministic for a seed."""
     return [
@@ -832,6 +904,7 @@ def all_cases(seed: int = SEED, heavy_tailed_customers: int = 2000) -> list[Hard
         bad_dates(),
         far_future(),
         late_timestamps(),
+        zoned_timestamps(),
         bad_revenue(),
         non_finite_doubles(),
         half_cents("double"),
@@ -841,5 +914,6 @@ def all_cases(seed: int = SEED, heavy_tailed_customers: int = 2000) -> list[Hard
         all_rejected(),
         empty_sales(),
         large_amounts(),
+        untidy_text(seed=seed),
         heavy_tailed(heavy_tailed_customers, seed),
     ]

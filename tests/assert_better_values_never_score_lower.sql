@@ -1,5 +1,6 @@
--- 5 is best in every dimension: the range of a higher score lies on the better side of that of a lower score.
--- Ranges may share their edge only where ties are split.
+-- 5 is best in every dimension: the range of a higher score lies on the better side of that of a
+-- lower score. Ranges may share their edge only where ties are split.
+{%- set beyond = '>' if var('tie_method') == 'split' else '>=' %}
 select
     lower_scores.as_of_date,
     lower_scores.score_group,
@@ -18,6 +19,11 @@ inner join {{ ref('score_cut_points') }} as higher_scores
         and lower_scores.dimension = higher_scores.dimension
         and lower_scores.score < higher_scores.score
 where
-    {%- set beyond = '>' if var('tie_method') == 'split' else '>=' %}
-    (lower_scores.dimension = 'recency' and higher_scores.highest_value {{ beyond }} lower_scores.lowest_value)
-    or (lower_scores.dimension <> 'recency' and lower_scores.highest_value {{ beyond }} higher_scores.lowest_value)
+    (
+        lower_scores.dimension = 'recency'
+        and higher_scores.highest_value {{ beyond }} lower_scores.lowest_value
+    )
+    or (
+        lower_scores.dimension <> 'recency'
+        and lower_scores.highest_value {{ beyond }} higher_scores.lowest_value
+    )

@@ -1,4 +1,6 @@
--- All that was sold and returned before the current date (and inside the window) is in exactly one customer's metrics.
+-- All that was sold and returned before the current date (and inside the window) is in exactly one
+-- customer's metrics.
+{%- set lookback_days = var('lookback_days') %}
 with
 
 current_dates as (
@@ -14,12 +16,12 @@ sales_totals as (
     select coalesce(sum(sales.net_revenue), 0) as net_revenue
     from {{ ref('stg_sales') }} as sales
     inner join current_dates
-        on
-            sales.sale_date < current_dates.as_of_date
-            {%- if var('lookback_days') is not none %}
-            and sales.sale_date
-            >= cast({{ dbt.dateadd('day', -1 * var('lookback_days'), 'current_dates.as_of_date') }} as date)
-            {%- endif %}
+        on sales.sale_date < current_dates.as_of_date
+    {% if lookback_days is not none %}
+    where sales.sale_date >= cast(
+        {{ dbt.dateadd('day', -1 * lookback_days, 'current_dates.as_of_date') }} as date
+    )
+    {% endif %}
 
 ),
 

@@ -1,4 +1,5 @@
--- Each scheme sends every score that its tiles allow to a segment. Rules may overlap: the smallest match_order wins.
+-- Each scheme sends every score that its tiles allow to a segment. Rules may overlap: the smallest
+-- match_order wins.
 select
     schemes.segment_scheme,
     schemes.score_tiles * schemes.score_tiles * schemes.score_tiles as expected_cell_count,
@@ -7,4 +8,6 @@ from {{ ref('policy_segment_schemes') }} as schemes
 left join {{ ref('segment_score_cells') }} as score_cells
     on schemes.segment_scheme = score_cells.segment_scheme
 group by schemes.segment_scheme, schemes.score_tiles
-having count(score_cells.segment_key) <> schemes.score_tiles * schemes.score_tiles * schemes.score_tiles
+having
+    count(score_cells.segment_key)
+    <> schemes.score_tiles * schemes.score_tiles * schemes.score_tiles

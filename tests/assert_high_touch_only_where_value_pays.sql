@@ -1,5 +1,6 @@
--- A person's time goes to segments whose median customer is worth at least high_touch_value_ratio times the median
--- scored customer. Scores within groups compare a customer with the own group only, so then it is a warning.
+-- A person's time goes to segments whose median customer is worth at least high_touch_value_ratio
+-- times the median scored customer. Scores within groups compare a customer with the own group
+-- only, so then it is a warning.
 {{ config(severity='error' if var('score_group') is none else 'warn') }}
 with
 
@@ -22,4 +23,5 @@ inner join {{ ref('segment_strategies') }} as segment_strategies
 cross join base
 where
     segment_strategies.is_high_touch
-    and segment_summary.net_revenue_median < {{ var('high_touch_value_ratio') }} * base.net_revenue_median
+    and segment_summary.net_revenue_median
+    < {{ var('high_touch_value_ratio') }} * base.net_revenue_median

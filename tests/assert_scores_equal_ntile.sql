@@ -1,6 +1,11 @@
--- The scores come from a histogram in closed form; the definition is NTILE from worst to best over the customers of
--- the base. Here the two meet, row by row, for the dimensions without fixed cut points.
-{%- set dimensions = {'recency': 'days_since_last_order desc', 'frequency': 'order_count', 'monetary': 'net_revenue'} %}
+-- The scores come from a histogram in closed form; the definition is NTILE from worst to best over
+-- the customers of the base. Here the two meet, row by row, for the dimensions without fixed cut
+-- points.
+{%- set dimensions = {
+    'recency': 'days_since_last_order desc',
+    'frequency': 'order_count asc',
+    'monetary': 'net_revenue asc',
+} %}
 with
 
 scores as (
@@ -34,19 +39,23 @@ based_scores as (
     inner join bases
         on
             scores.as_of_date = bases.as_of_date
-            and (bases.scored_within = '{{ whole_base() }}' or scores.score_group = bases.scored_within)
+            and (
+                bases.scored_within = '{{ whole_base() }}'
+                or scores.score_group = bases.scored_within
+            )
 
 ),
 
 tiles as (
 
     select
-        *
-        {%- for dimension, order_by in dimensions.items() %},
+        {% for dimension, order_by in dimensions.items() %}
         ntile({{ var('score_tiles') }}) over (
-            partition by as_of_date, base order by {{ order_by }}, {{ bytewise('customer_id') }}
-        ) as {{ dimension }}_tile
-        {%- endfor %}
+            partition by as_of_date, base
+            order by {{ order_by }}, {{ bytewise('customer_id') }} asc
+        ) as {{ dimension }}_tile,
+        {% endfor %}
+        *
     from based_scores
 
 ),
@@ -57,20 +66,21 @@ expected as (
         as_of_date,
         base,
         scored_within,
-        customer_id
-        {%- for dimension, order_by in dimensions.items() %},
+        {% for dimension, order_by in dimensions.items() %}
         {{ dimension }}_score,
-        {%- if var('tie_method') == 'split' %}
-        {{ dimension }}_tile as expected_{{ dimension }}_score
-        {%- else %}
+        {% if var('tie_method') == 'split' -%}
+        {{ dimension }}_tile as expected_{{ dimension }}_score,
+        {%- else -%}
         min({{ dimension }}_tile) over (
-            partition by as_of_date, base, {{ order_by | replace(' desc', '') }}
-        ) as expected_{{ dimension }}_score
+            partition by as_of_date, base, {{ order_by.split()[0] }}
+        ) as expected_{{ dimension }}_score,
         {%- endif %}
-        {%- endfor %}
+        {% endfor %}
+        customer_id
     from tiles
 
 )
+
 {% for dimension in dimensions %}
 select
     as_of_date,
@@ -82,6 +92,9 @@ from expected
 where
     base = scored_within
     and {{ dimension }}_score <> expected_{{ dimension }}_score
-    and not exists (select 1 from fixed_dimensions where dimension = '{{ dimension }}')
-{{ 'union all' if not loop.last }}
-{%- endfor %}
+    and not exists (
+        select 1 from fixed_dimensions
+        where fixed_dimensions.dimension = '{{ dimension }}'
+    )
+{% if not loop.last %}union all{% endif %}
+{% endfor %}

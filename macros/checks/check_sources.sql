@@ -1,10 +1,12 @@
-{#- Checks, when a run starts that reads them, that the source tables and the mapped columns exist. -#}
+{#- Checks, when a run starts that reads them, that the source tables and the mapped columns
+    exist. -#}
 {% macro check_sources() %}
     {%- if not execute -%}{{ return('') }}{%- endif -%}
     {%- set problems = [] -%}
     {%- for entity, spec in source_entities().items()
         if is_using(entity) and 'model.rfm_retention.base_' ~ entity in selected_resources -%}
         {%- set relation = source_relation(entity) -%}
+        {%- set table_name = relation.schema ~ "." ~ relation.identifier -%}
         {%- set existing = {} -%}
         {%- for column in adapter.get_columns_in_relation(relation) -%}
             {%- do existing.update({column.name: column.dtype}) -%}
@@ -12,24 +14,25 @@
         {%- set mapped = var(entity ~ '_columns') or {} -%}
         {%- if not existing -%}
             {%- do problems.append(
-                "vars source_schema, " ~ entity ~ "_table: found no table " ~ relation.schema ~ "." ~ relation.identifier
+                "vars source_schema, " ~ entity ~ "_table: found no table " ~ table_name
                 ~ "; accepted: the schema and name of the table that holds your " ~ entity
             ) -%}
         {%- else -%}
             {%- set absent = [] -%}
             {%- for column, definition in spec['columns'].items() -%}
-                {%- if column in mapped and mapped[column] is not none and mapped[column] not in existing -%}
+                {%- set theirs = mapped.get(column) -%}
+                {%- if theirs is not none and theirs not in existing -%}
                     {%- do problems.append(
-                        "var " ~ entity ~ "_columns: found " ~ column ~ ": " ~ mapped[column]
-                        ~ "; accepted: a column of " ~ relation.schema ~ "." ~ relation.identifier ~ ", which has "
+                        "var " ~ entity ~ "_columns: found " ~ column ~ ": " ~ theirs
+                        ~ "; accepted: a column of " ~ table_name ~ ", which has "
                         ~ existing | join(', ')
                     ) -%}
                 {%- elif column not in mapped and find_column(column, existing) is none -%}
                     {%- if definition.get('required') -%}
                         {%- do problems.append(
-                            "var " ~ entity ~ "_columns: found no " ~ column ~ "; accepted: an entry " ~ column
-                            ~ ": <your column>, since " ~ relation.schema ~ "." ~ relation.identifier ~ " has only "
-                            ~ existing | join(', ')
+                            "var " ~ entity ~ "_columns: found no " ~ column
+                            ~ "; accepted: an entry " ~ column ~ ": <your column>, since "
+                            ~ table_name ~ " has only " ~ existing | join(', ')
                         ) -%}
                     {%- else -%}
                         {%- do absent.append(column) -%}
@@ -38,8 +41,9 @@
             {%- endfor -%}
             {%- if absent -%}
                 {%- do log(
-                    "Note: " ~ relation.schema ~ "." ~ relation.identifier ~ " has no " ~ absent | join(', ')
-                    ~ "; taken as unknown. If you have one under another name, map it in the var " ~ entity ~ "_columns.",
+                    "Note: " ~ table_name ~ " has no " ~ absent | join(', ')
+                    ~ "; taken as unknown. If you have one under another name, map it in the var "
+                    ~ entity ~ "_columns.",
                     info=true
                 ) -%}
             {%- endif -%}
@@ -47,15 +51,21 @@
     {%- endfor -%}
 
     {%- set setting = var('score_group') -%}
-    {%- if setting is not none and setting | string | lower not in ('off', 'false', '', 'none', 'null')
-        and 'model.rfm_retention.base_sales' in selected_resources and not problems and score_group_column() is none -%}
+    {%- if setting is not none
+        and setting | string | lower not in ('off', 'false', '', 'none', 'null')
+        and 'model.rfm_retention.base_sales' in selected_resources
+        and not problems
+        and score_group_column() is none -%}
         {%- do problems.append(
             "var score_group: found " ~ setting ~ "; accepted: null, or a column of the customers "
-            ~ ("" if is_using('customers') else "(not in use: var using_customers is false) ") ~ "or the sales table"
+            ~ ("" if is_using('customers') else "(not in use: var using_customers is false) ")
+            ~ "or the sales table"
         ) -%}
     {%- endif -%}
     {%- if problems -%}
-        {%- do exceptions.raise_compiler_error("The sources are not usable, so nothing was built:\n  " ~ problems | join('\n  ')) -%}
+        {%- do exceptions.raise_compiler_error(
+            "The sources are not usable, so nothing was built:\n  " ~ problems | join('\n  ')
+        ) -%}
     {%- endif -%}
     {{ return('') }}
 {% endmacro %}

@@ -1,4 +1,5 @@
-{#- Checks every var when a run starts, before any table changes: names the var, what was found, what is accepted. -#}
+{#- Checks every var when a run starts, before any table changes: names the var, what was found,
+    what is accepted. -#}
 {% macro check_vars() %}
     {%- if not execute -%}{{ return('') }}{%- endif -%}
     {%- set problems = [] -%}
@@ -13,7 +14,9 @@
         {%- do problems.append(check_whole_number(name, range[0], range[1])) -%}
     {%- endfor -%}
     {%- if var('lookback_days') is not none -%}
-        {%- do problems.append(check_whole_number('lookback_days', 1, 100000, ' (or null for all history)')) -%}
+        {%- do problems.append(
+            check_whole_number('lookback_days', 1, 100000, ' (or null for all history)')
+        ) -%}
     {%- endif -%}
 
     {%- set numbers = {
@@ -29,27 +32,40 @@
     {%- endfor -%}
     {%- set weights = [var('recency_weight'), var('frequency_weight'), var('monetary_weight')] -%}
     {%- if weights | select('number') | list | length == 3 and weights | sum == 0 -%}
-        {%- do problems.append("vars recency_weight, frequency_weight, monetary_weight: found all 0; accepted: at least one above 0") -%}
+        {%- do problems.append(
+            "vars recency_weight, frequency_weight, monetary_weight: found all 0; accepted: at"
+            ~ " least one above 0"
+        ) -%}
     {%- endif -%}
 
     {%- for name, accepted in {
         'tie_method': ['shared', 'split'],
         'history_grain': ['day', 'week', 'month', 'quarter'],
     }.items() if var(name) not in accepted -%}
-        {%- do problems.append("var " ~ name ~ ": found " ~ var(name) ~ "; accepted: " ~ accepted | join(', ')) -%}
+        {%- do problems.append(
+            "var " ~ name ~ ": found " ~ var(name) ~ "; accepted: " ~ accepted | join(', ')
+        ) -%}
     {%- endfor -%}
-    {%- for name in ['count_zero_value_orders', 'using_customers', 'using_products'] if var(name) is not boolean -%}
-        {%- do problems.append("var " ~ name ~ ": found " ~ var(name) ~ "; accepted: true, false") -%}
+    {%- for name in ['count_zero_value_orders', 'using_customers', 'using_products']
+        if var(name) is not boolean -%}
+        {%- do problems.append(
+            "var " ~ name ~ ": found " ~ var(name) ~ "; accepted: true, false"
+        ) -%}
     {%- endfor -%}
 
     {%- for name in ['as_of_date', 'latest_plausible_date'] if var(name) is not none -%}
         {%- if not is_date(var(name) | string) -%}
-            {%- do problems.append("var " ~ name ~ ": found " ~ var(name) ~ "; accepted: a date such as 2024-01-31, or null") -%}
+            {%- do problems.append(
+                "var " ~ name ~ ": found " ~ var(name)
+                ~ "; accepted: a date such as 2024-01-31, or null"
+            ) -%}
         {%- endif -%}
     {%- endfor -%}
 
-    {%- for name in ['source_schema', 'sales_table', 'customers_table', 'products_table', 'segment_scheme', 'customer_rfm_name']
-        if var(name) is not string or var(name) | trim == '' -%}
+    {%- for name in [
+        'source_schema', 'sales_table', 'customers_table', 'products_table', 'segment_scheme',
+        'customer_rfm_name',
+    ] if var(name) is not string or var(name) | trim == '' -%}
         {%- do problems.append("var " ~ name ~ ": found " ~ var(name) ~ "; accepted: a name") -%}
     {%- endfor -%}
 
@@ -57,16 +73,28 @@
         {%- set name = entity ~ '_columns' -%}
         {%- if var(name) is not mapping -%}
             {%- if var(name) is not none -%}
-                {%- do problems.append("var " ~ name ~ ": found " ~ var(name) ~ "; accepted: a map from our column name to yours, such as {customer_id: 'Cust No'}") -%}
+                {%- do problems.append(
+                    "var " ~ name ~ ": found " ~ var(name) ~ "; accepted: a map from our column"
+                    ~ " name to yours, such as {customer_id: 'Cust No'}"
+                ) -%}
             {%- endif -%}
         {%- else -%}
             {%- for column, theirs in var(name).items() -%}
                 {%- if column not in spec['columns'] -%}
-                    {%- do problems.append("var " ~ name ~ ": found the column " ~ column ~ "; accepted: " ~ spec['columns'] | join(', ')) -%}
+                    {%- do problems.append(
+                        "var " ~ name ~ ": found the column " ~ column ~ "; accepted: "
+                        ~ spec['columns'] | join(', ')
+                    ) -%}
                 {%- elif theirs is none and spec['columns'][column].get('required') -%}
-                    {%- do problems.append("var " ~ name ~ ": found " ~ column ~ ": null; accepted: a column of yours, since " ~ column ~ " is required") -%}
+                    {%- do problems.append(
+                        "var " ~ name ~ ": found " ~ column ~ ": null; accepted: a column of yours,"
+                        ~ " since " ~ column ~ " is required"
+                    ) -%}
                 {%- elif theirs is not none and theirs is not string -%}
-                    {%- do problems.append("var " ~ name ~ ": found " ~ column ~ ": " ~ theirs ~ "; accepted: the name of a column, or null") -%}
+                    {%- do problems.append(
+                        "var " ~ name ~ ": found " ~ column ~ ": " ~ theirs
+                        ~ "; accepted: the name of a column, or null"
+                    ) -%}
                 {%- endif -%}
             {%- endfor -%}
         {%- endif -%}
@@ -74,21 +102,29 @@
 
     {%- set problems = problems | reject('none') | list -%}
     {%- if problems -%}
-        {%- do exceptions.raise_compiler_error("The vars are not usable, so nothing was built:\n  " ~ problems | join('\n  ')) -%}
+        {%- do exceptions.raise_compiler_error(
+            "The vars are not usable, so nothing was built:\n  " ~ problems | join('\n  ')
+        ) -%}
     {%- endif -%}
     {{ return('') }}
 {% endmacro %}
 
 
 {% macro range_text(lowest, highest) %}
-    {{- return('from ' ~ lowest ~ ' to ' ~ highest if highest is not none else 'of at least ' ~ lowest) -}}
+    {{- return(
+        'from ' ~ lowest ~ ' to ' ~ highest if highest is not none else 'of at least ' ~ lowest
+    ) -}}
 {% endmacro %}
 
 
 {% macro check_whole_number(name, lowest, highest, addition='') %}
     {%- set value = var(name) -%}
-    {%- if value is not integer or value is boolean or value < lowest or (highest is not none and value > highest) -%}
-        {{ return("var " ~ name ~ ": found " ~ value ~ "; accepted: a whole number " ~ range_text(lowest, highest) ~ addition) }}
+    {%- if value is not integer or value is boolean or value < lowest
+        or (highest is not none and value > highest) -%}
+        {{ return(
+            "var " ~ name ~ ": found " ~ value ~ "; accepted: a whole number "
+            ~ range_text(lowest, highest) ~ addition
+        ) }}
     {%- endif -%}
     {{ return(none) }}
 {% endmacro %}
@@ -96,8 +132,12 @@
 
 {% macro check_number(name, lowest, highest) %}
     {%- set value = var(name) -%}
-    {%- if value is not number or value is boolean or value != value or value < lowest or (highest is not none and value > highest) -%}
-        {{ return("var " ~ name ~ ": found " ~ value ~ "; accepted: a number " ~ range_text(lowest, highest)) }}
+    {%- if value is not number or value is boolean or value != value or value < lowest
+        or (highest is not none and value > highest) -%}
+        {{ return(
+            "var " ~ name ~ ": found " ~ value ~ "; accepted: a number "
+            ~ range_text(lowest, highest)
+        ) }}
     {%- endif -%}
     {{ return(none) }}
 {% endmacro %}
@@ -105,7 +145,8 @@
 
 {#- Whether text is a real date in ISO form. -#}
 {% macro is_date(text) %}
-    {%- if not modules.re.match('^[1-9][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$', text) -%}
+    {%- set pattern = '^[1-9][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$' -%}
+    {%- if not modules.re.match(pattern, text) -%}
         {{ return(false) }}
     {%- endif -%}
     {%- set first_of_month = modules.datetime.date(text[:4] | int, text[5:7] | int, 1) -%}

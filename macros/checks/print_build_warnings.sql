@@ -1,7 +1,10 @@
-{#- Shows the rows of build_warnings as warnings of the build; a dbt test could only show their number. -#}
+{#- Shows the rows of build_warnings as warnings of the build; a dbt test could only show their
+    number. -#}
 {% macro print_build_warnings() %}
     {%- if execute -%}
-        {%- set rows = run_query("select message from " ~ this ~ " order by warning_code, subject desc").rows -%}
+        {%- set rows = run_query(
+            "select message from " ~ this ~ " order by warning_code, subject desc"
+        ).rows -%}
         {%- for row in rows[:20] -%}
             {%- do exceptions.warn(row[0]) -%}
         {%- endfor -%}
@@ -13,11 +16,20 @@
 {% endmacro %}
 
 
-{#- How many days of one weekday (0 = Monday) lie in `day_count` days that start on `first_weekday`. -#}
+{#- The weekday of a date, 0 = Monday. -#}
+{% macro weekday_of(date) -%}
+    {%- set days_since_a_monday = dbt.datediff(date_literal('1900-01-01'), date, 'day') | trim -%}
+    mod(cast({{ days_since_a_monday }} as integer), 7)
+{%- endmacro %}
+
+
+{#- How many days of one weekday (0 = Monday) lie in `day_count` days that start on
+    `first_weekday`. -#}
 {% macro weekday_count(weekday, first_weekday, day_count) -%}
     {%- set offset = "mod(" ~ weekday ~ " - " ~ first_weekday ~ " + 7, 7)" -%}
     case
-        when {{ offset }} < {{ day_count }} then cast(floor(({{ day_count }} - 1 - {{ offset }}) / 7) as integer) + 1
+        when {{ offset }} < {{ day_count }}
+            then cast(floor(({{ day_count }} - 1 - {{ offset }}) / 7) as integer) + 1
         else 0
     end
 {%- endmacro %}

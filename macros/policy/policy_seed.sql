@@ -1,5 +1,6 @@
-{#- A policy seed as clean text: every documented column (null where the file lacks it), blanks as null, and the
-    row's number as a spreadsheet shows it. What a column may hold stands in its `meta` in seeds/_seeds.yml. -#}
+{#- A policy seed as clean text: every documented column (null where the file lacks it), blanks as
+    null, and the row's number as a spreadsheet shows it. What a column may hold stands in its
+    `meta` in seeds/_seeds.yml. -#}
 {% macro policy_seed(name) %}
     {%- set relation = ref(name) -%}
     {%- set node = policy_seed_node(name) -%}
@@ -22,14 +23,15 @@
 {%- endmacro %}
 
 
-{#- The seed's entry in the project graph: its documented columns and their `meta`. None while parsing. -#}
+{#- The seed's entry in the project graph: its documented columns and their `meta`. None while
+    parsing. -#}
 {% macro policy_seed_node(name) %}
     {{ return(graph.nodes.get('seed.rfm_retention.' ~ name) if execute else none) }}
 {% endmacro %}
 
 
-{#- A seed's rows keep no order of their own. Dispatched to what each engine knows about the order in which they
-    were loaded; it serves messages only, no figure depends on it. -#}
+{#- A seed's rows keep no order of their own. Dispatched to what each engine knows about the order
+    in which they were loaded; it serves messages only, no figure depends on it. -#}
 {% macro csv_row_number() %}
     {{- return(adapter.dispatch('csv_row_number', 'rfm_retention')()) -}}
 {% endmacro %}
@@ -47,13 +49,16 @@
 {% endmacro %}
 
 
-{#- A policy cell as number, whole number or boolean; null where it is not one (the gate has then named it). -#}
+{#- A policy cell as number, whole number or boolean; null where it is not one (the gate has then
+    named it). -#}
 {% macro policy_number(column) -%}
     {{ text_to_decimal(column, 'numeric(18, 6)') }}
 {%- endmacro %}
 
 {% macro policy_integer(column) -%}
-    case when {{ matches(column, integer_pattern()) }} then {{ guarded_cast(column, 'integer') }} end
+    case
+        when {{ matches(column, integer_pattern()) }} then {{ guarded_cast(column, 'integer') }}
+    end
 {%- endmacro %}
 
 {% macro policy_boolean(column) -%}
@@ -64,17 +69,24 @@
 {%- endmacro %}
 
 
-{#- The policy files that the gate checks. A new seed with `meta` in seeds/_seeds.yml is added here. -#}
+{#- The policy files that the gate checks. A new seed with `meta` in seeds/_seeds.yml is added
+    here. -#}
 {% macro policy_seeds() %}
-    {{ return(['segment_schemes', 'segment_rules', 'segments', 'strategy_policy', 'fixed_cut_points']) }}
+    {{ return([
+        'segment_schemes', 'segment_rules', 'segments', 'strategy_policy', 'fixed_cut_points',
+    ]) }}
 {% endmacro %}
 
 
 {#- A piece of text as an SQL literal. -#}
-{% macro text_literal(value) %}{{ return("'" ~ (value | string).replace("'", "''") ~ "'") }}{% endmacro %}
+{% macro text_literal(value) %}
+    {{ return("'" ~ (value | string).replace("'", "''") ~ "'") }}
+{% endmacro %}
 
 
 {#- An amount as a person writes it: without trailing zeros. -#}
 {% macro policy_amount_text(expression) -%}
-    trim(trailing '.' from trim(trailing '0' from cast(cast({{ expression }} as numeric(18, 6)) as {{ dbt.type_string() }})))
+    trim(trailing '.' from trim(trailing '0' from
+        cast(cast({{ expression }} as numeric(18, 6)) as {{ dbt.type_string() }})
+    ))
 {%- endmacro %}

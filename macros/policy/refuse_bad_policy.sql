@@ -1,7 +1,8 @@
 {#- The policy gate: stops the build, with every bad cell named, before a table changes.
 
     It runs before every persisting model and not in one gate model alone, so that a partial build
-    (`dbt run -s customer_segments`) cannot pass it by. `ref` makes the models wait for the violations. -#}
+    (`dbt run -s customer_segments`) cannot pass it by. `ref` makes the models wait for the
+    violations. -#}
 {% macro refuse_bad_policy() %}
     {%- set violations = ref('policy_violations') -%}
     {%- do ref('policy_gate') -%}
@@ -10,15 +11,16 @@
 {% endmacro %}
 
 
-{#- Raises the rows of policy_violations as one message. Only a run that builds can ask the database; compiling,
-    linting and documenting must work on an empty one. -#}
+{#- Raises the rows of policy_violations as one message. Only a run that builds can ask the
+    database; compiling, linting and documenting must work on an empty one. -#}
 {% macro raise_policy_violations(violations) %}
     {%- if not execute or flags.WHICH not in ('build', 'run', 'retry') -%}
         {{ return('') }}
     {%- endif -%}
     {%- if not load_relation(violations) -%}
         {%- do exceptions.raise_compiler_error(
-            "The policy has not been checked since the seeds were loaded. Build it first: dbt build -s +policy_gate"
+            "The policy has not been checked since the seeds were loaded. Build it first: dbt build"
+            ~ " -s +policy_gate"
         ) -%}
     {%- endif -%}
     {%- set rows = run_query(
@@ -31,7 +33,9 @@
             {%- set place = [row[0]] -%}
             {%- if row[1] is not none -%}{%- do place.append('row ' ~ row[1] | int) -%}{%- endif -%}
             {%- if row[2] is not none -%}{%- do place.append('column ' ~ row[2]) -%}{%- endif -%}
-            {%- do lines.append('  ' ~ place | join(', ') ~ ': found ' ~ row[3] ~ '; accepted: ' ~ row[4]) -%}
+            {%- do lines.append(
+                '  ' ~ place | join(', ') ~ ': found ' ~ row[3] ~ '; accepted: ' ~ row[4]
+            ) -%}
         {%- endfor -%}
         {%- if rows | length > 50 -%}
             {%- do lines.append('  and ' ~ (rows | length - 50) ~ ' more') -%}

@@ -2,10 +2,12 @@
 {% macro whole_base() %}{{ return('(all)') }}{% endmacro %}
 
 
-{#- The NTILE tile of a row by its place: `rows_before` rows come before it among `row_count`, in `tiles` tiles.
+{#- The NTILE tile of a row by its place: `rows_before` rows come before it among `row_count`, in
+    `tiles` tiles.
 
-    NTILE in closed form: the first `row_count % tiles` tiles take one row more than the others. Takes and gives
-    bigint; the remainder is subtracted before dividing, so every division is exact on every engine. -#}
+    NTILE in closed form: the first `row_count % tiles` tiles take one row more than the others.
+    Takes and gives bigint; the remainder is subtracted before dividing, so every division is exact
+    on every engine. -#}
 {% macro tile_of_position(rows_before, row_count, tiles) -%}
     {%- set larger = "mod(" ~ row_count ~ ", " ~ tiles ~ ")" -%}
     {%- set size = "((" ~ row_count ~ " - " ~ larger ~ ") / " ~ tiles ~ ")" -%}
@@ -14,20 +16,24 @@
         case
             when {{ rows_before }} < {{ in_larger }}
                 then floor({{ rows_before }} / ({{ size }} + 1))
-            else {{ larger }} + floor(({{ rows_before }} - {{ in_larger }}) / greatest({{ size }}, 1))
+            else
+                {{ larger }}
+                + floor(({{ rows_before }} - {{ in_larger }}) / greatest({{ size }}, 1))
         end
         as integer
     ) + 1
 {%- endmacro %}
 
 
-{#- The three scores as one code: a digit each (543), or two digits each when a score can be ten (100503). -#}
+{#- The three scores as one code: a digit each (543), or two digits each when a score can be ten
+    (100503). -#}
 {% macro rfm_code(recency, frequency, monetary) -%}
     {%- set digits = 2 if var('score_tiles') > 9 else 1 -%}
     {%- set parts = [] -%}
     {%- for score in (recency, frequency, monetary) -%}
         {%- set text = "cast(" ~ score ~ " as " ~ dbt.type_string() ~ ")" -%}
-        {%- do parts.append(text if digits == 1 else "right(" ~ dbt.concat(["'0'", text]) ~ ", 2)") -%}
+        {%- set padded = "right(" ~ dbt.concat(["'0'", text]) ~ ", 2)" -%}
+        {%- do parts.append(text if digits == 1 else padded) -%}
     {%- endfor -%}
     {{- dbt.concat(parts) -}}
 {%- endmacro %}
@@ -37,8 +43,11 @@
 {% macro rfm_score(recency, frequency, monetary) -%}
     {%- set weights = [var('recency_weight'), var('frequency_weight'), var('monetary_weight')] -%}
     cast(
-        ({{ weights[0] }} * {{ recency }} + {{ weights[1] }} * {{ frequency }} + {{ weights[2] }} * {{ monetary }})
-        as {{ type_double() }}
+        (
+            {{ weights[0] }} * {{ recency }}
+            + {{ weights[1] }} * {{ frequency }}
+            + {{ weights[2] }} * {{ monetary }}
+        ) as {{ type_double() }}
     ) / {{ weights | sum }}
 {%- endmacro %}
 

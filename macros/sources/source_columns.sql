@@ -112,3 +112,9 @@ select
 {% macro sales_have_order_ids() %}
     {{ return(not execute or source_columns('sales')['order_id']['name'] is not none) }}
 {% endmacro %}
+
+
+{#- Whether the sales carry ids of their own. Without them no row can be a repeat, which saves a sort. -#}
+{% macro sales_have_sale_ids() %}
+    {{ return(not execute or source_columns('sales')['sale_id']['name'] is not none) }}
+{% endmacro %}

@@ -41,13 +41,15 @@
 {% endmacro %}
 
 
-{#- Whether the project reads this entity at all: sales always, the others by var using_<entity>. -#}
+{#- Whether the project reads this entity at all: sales always, the others by var
+    using_<entity>. -#}
 {% macro is_using(entity) %}
     {{ return(not source_entities()[entity]['optional'] or var('using_' ~ entity, false)) }}
 {% endmacro %}
 
 
-{#- The table that holds an entity, as the vars name it. Not source(): checks run outside of any model. -#}
+{#- The table that holds an entity, as the vars name it. Not source(): checks run outside of any
+    model. -#}
 {% macro source_relation(entity) %}
     {{ return(api.Relation.create(
         database=target.database,

@@ -10,6 +10,3 @@
     {%- endif -%}
     {{ return((run_started_at + modules.datetime.timedelta(days=1)).strftime('%Y-%m-%d')) }}
 {% endmacro %}
-
-
-{% macro non_finite_words() %}'nan', '+nan', '-nan', 'inf', '+inf', '-inf', 'infinity', '+infinity', '-infinity'{% endmacro %}

@@ -1,4 +1,5 @@
-{#- A database's type name → its family: date, timestamp, timestamptz, float, decimal, integer, boolean, text. -#}
+{#- A database's type name → its family: date, timestamp, timestamptz, float, decimal, integer,
+    boolean, text. -#}
 {% macro type_family(dtype) %}
     {%- set name = dtype | lower -%}
     {%- if name == 'date' -%}
@@ -11,8 +12,10 @@
         {{ return('float') }}
     {%- elif name.startswith('decimal') or name.startswith('numeric') -%}
         {{ return('decimal') }}
-    {%- elif name in ('tinyint', 'smallint', 'integer', 'int', 'bigint', 'long', 'int2', 'int4', 'int8', 'hugeint',
-        'utinyint', 'usmallint', 'uinteger', 'ubigint', 'uhugeint') -%}
+    {%- elif name in (
+        'tinyint', 'smallint', 'integer', 'int', 'bigint', 'long', 'int2', 'int4', 'int8',
+        'hugeint', 'utinyint', 'usmallint', 'uinteger', 'ubigint', 'uhugeint',
+    ) -%}
         {{ return('integer') }}
     {%- elif name in ('boolean', 'bool') -%}
         {{ return('boolean') }}
@@ -36,7 +39,9 @@
     {%- elif kind == 'text' -%}
         {{ source_text(expression, family) }}
     {%- else -%}
-        {{ exceptions.raise_compiler_error("source_value: kind must be id, date, money, number, boolean or text, got " ~ kind) }}
+        {{ exceptions.raise_compiler_error(
+            "source_value: kind must be id, date, money, number, boolean or text, got " ~ kind
+        ) }}
     {%- endif -%}
 {% endmacro %}
 
@@ -50,12 +55,15 @@
 {% endmacro %}
 
 
-{#- Ids are text. A whole number that a tool stored as floating point is that integer (17850.0 is 17850);
-    a floating NaN is how such tools write "missing". -#}
+{#- Ids are text. A whole number that a tool stored as floating point is that integer (17850.0 is
+    17850); a floating NaN is how such tools write "missing". -#}
 {% macro source_id(expression, family) %}
     {%- if family in ('float', 'decimal') -%}
         case
-            when {{ expression }} > -1e15 and {{ expression }} < 1e15 and {{ expression }} = floor({{ expression }})
+            when
+                {{ expression }} > -1e15
+                and {{ expression }} < 1e15
+                and {{ expression }} = floor({{ expression }})
                 then cast(cast({{ expression }} as bigint) as {{ dbt.type_string() }})
             when {{ expression }} > -1e300 and {{ expression }} < 1e300
                 then cast({{ expression }} as {{ dbt.type_string() }})
@@ -68,8 +76,8 @@
 {% endmacro %}
 
 
-{#- A timestamp with time zone is read in UTC, so that no session setting moves a sale to another day.
-    Text is read by its first ten characters: the date as it was written. -#}
+{#- A timestamp with time zone is read in UTC, so that no session setting moves a sale to another
+    day. Text is read by its first ten characters: the date as it was written. -#}
 {% macro source_date(expression, family) %}
     {%- if expression is none -%}
         cast(null as date)
@@ -82,23 +90,29 @@
     {%- else -%}
         {%- set value = "trim(cast(" ~ expression ~ " as " ~ dbt.type_string() ~ "))" -%}
         case
-            when {{ is_iso_date(value) }} then {{ guarded_cast("substring(" ~ value ~ ", 1, 10)", "date") }}
+            when {{ is_iso_date(value) }}
+                then {{ guarded_cast("substring(" ~ value ~ ", 1, 10)", "date") }}
         end
     {%- endif -%}
 {% endmacro %}
 
 
-{#- Decimal, rounded half away from zero once, null from 1e12 on. Floating point goes through its shortest text,
-    so that 1.005 is the 1.005 that somebody typed and not the binary number below it. -#}
+{#- Decimal, rounded half away from zero once, null from 1e12 on. Floating point goes through its
+    shortest text, so that 1.005 is the 1.005 that somebody typed and not the binary number below
+    it. -#}
 {% macro source_decimal(expression, family, type) %}
     {%- if expression is none -%}
         cast(null as {{ type }})
     {%- elif family in ('integer', 'decimal') -%}
-        case when {{ expression }} > -1e12 and {{ expression }} < 1e12 then cast({{ expression }} as {{ type }}) end
-    {%- elif family == 'float' -%}
         case
             when {{ expression }} > -1e12 and {{ expression }} < 1e12
-                then {{ exact_decimal("cast(" ~ expression ~ " as " ~ dbt.type_string() ~ ")", type) }}
+                then cast({{ expression }} as {{ type }})
+        end
+    {%- elif family == 'float' -%}
+        {%- set value = "cast(" ~ expression ~ " as " ~ dbt.type_string() ~ ")" -%}
+        case
+            when {{ expression }} > -1e12 and {{ expression }} < 1e12
+                then {{ exact_decimal(value, type) }}
         end
     {%- else -%}
         {%- set value = "trim(cast(" ~ expression ~ " as " ~ dbt.type_string() ~ "))" -%}
@@ -115,6 +129,9 @@
     {%- elif family in ('integer', 'decimal', 'float') -%}
         coalesce({{ expression }} = 1, false)
     {%- else -%}
-        coalesce(lower(trim(cast({{ expression }} as {{ dbt.type_string() }}))) in ({{ true_words() }}), false)
+        coalesce(
+            lower(trim(cast({{ expression }} as {{ dbt.type_string() }}))) in ({{ true_words() }}),
+            false
+        )
     {%- endif -%}
 {% endmacro %}

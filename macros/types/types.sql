@@ -50,7 +50,7 @@
 
 {#- Text that orders byte by byte on every engine; only PostgreSQL would follow the database's language. -#}
 {% macro bytewise(expression) %}
-    {{- expression ~ (' collate "C"' if target.type == 'postgres' else '') -}}
+    {{- ('(' ~ expression ~ ') collate "C"') if target.type == 'postgres' else expression -}}
 {% endmacro %}
 
 
@@ -87,6 +87,12 @@
 
 {% macro number_pattern() %}
     {{- return("^[+-]?([0-9]{1,40}[.]?[0-9]{0,40}|[.][0-9]{1,40})([eE][+-]?[0-9]{1,2})?$") -}}
+{% endmacro %}
+
+
+{#- The same without limits of length: what it takes and number_pattern does not is too large. -#}
+{% macro loose_number_pattern() %}
+    {{- return("^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?$") -}}
 {% endmacro %}
 
 

@@ -1,7 +1,10 @@
--- Grain: one row per (as_of_date, customer_id) with a score group; no rows when scores are not grouped.
--- A group that comes from the sales is that of the latest order before the date; of several orders on that
--- day the one with more revenue, then the group that is first byte by byte.
+-- Grain: one row per (as_of_date, customer_id) with a score group; none when scores are ungrouped.
+-- A group that comes from the sales is that of the latest order before the date; of several orders
+-- on that day the one with more revenue, then the group that is first byte by byte.
+-- Which branch below is taken needs a database to say, so dbt is told about the other parent here.
+-- depends_on: {{ ref('stg_sales') }}
 {%- set score_group = score_group_column() %}
+{%- set at_least = '>=' if var('count_zero_value_orders') else '>' %}
 with
 
 as_of_dates as (
@@ -25,7 +28,7 @@ sales as (
     from {{ ref('stg_sales') }} as sales
     inner join as_of_dates
         on sales.sale_date < as_of_dates.as_of_date
-    where not sales.is_return and sales.revenue {{ '>=' if var('count_zero_value_orders') else '>' }} 0
+    where not sales.is_return and sales.revenue {{ at_least }} 0
 
 ),
 
@@ -75,7 +78,11 @@ ranked as (
         score_group,
         row_number() over (
             partition by as_of_date, customer_id
-            order by order_date desc, order_revenue desc, group_revenue desc, {{ bytewise('score_group') }} nulls last
+            order by
+                order_date desc,
+                order_revenue desc,
+                group_revenue desc,
+                {{ bytewise('score_group') }} asc nulls last
         ) as candidate_rank
     from candidates
 

@@ -1,5 +1,6 @@
 -- Grain: one row per (as_of_date, score_group) with scored customers.
--- A group too small for meaningful tiles is scored within the whole base, and so are customers without a group.
+-- A group too small for meaningful tiles is scored within the whole base, and so are customers
+-- without a group.
 with
 
 group_sizes as (

@@ -1,5 +1,25 @@
 -- Grain: one row per header, empty file or cell of a policy file that cannot be used.
 {%- set string = dbt.type_string() %}
+{#- What a file's header has too much or too little. Only the database knows the columns that were
+    loaded. #}
+{%- set header_rows = [] %}
+{%- for seed in policy_seeds() if policy_seed_node(seed) %}
+{%- set expected = policy_seed_node(seed)['columns'].keys() | list %}
+{%- set found = adapter.get_columns_in_relation(ref(seed)) | map(attribute='name') | list %}
+{%- set accepted = 'the header ' ~ expected | join(',') %}
+{%- if found | length == 1 and (';' in found[0] or '\t' in found[0]) %}
+{%- do header_rows.append([seed, found[0], accepted
+    ~ '. The file is separated by semicolons or tabs: save it as CSV with commas'
+    ~ ' (and numbers with a point)']) %}
+{%- else %}
+{%- for column in expected if column not in found %}
+{%- do header_rows.append([seed, 'no column ' ~ column, accepted]) %}
+{%- endfor %}
+{%- for column in found if column not in expected %}
+{%- do header_rows.append([seed, 'a column ' ~ column ~ ' that is not known', accepted]) %}
+{%- endfor %}
+{%- endif %}
+{%- endfor %}
 with
 
 cells as (
@@ -12,37 +32,6 @@ cells as (
 ),
 
 header_violations as (
-    {#- What the file's header has too much or too little; only the database knows the columns that were loaded. #}
-    {%- set rows = [] %}
-    {%- for seed in policy_seeds() %}
-    {%- set relation = ref(seed) %}
-    {%- set node = policy_seed_node(seed) %}
-    {%- if node %}
-    {%- set expected = node['columns'].keys() | list %}
-    {%- set found = adapter.get_columns_in_relation(relation) | map(attribute='name') | list %}
-    {%- set accepted = 'the header ' ~ expected | join(',') %}
-    {%- if found | length == 1 and (';' in found[0] or '\t' in found[0]) %}
-    {%- do rows.append([seed, found[0], accepted ~ '. The file is separated by semicolons or tabs: save it as CSV with commas'
-        ~ ' (and numbers with a point)']) %}
-    {%- else %}
-    {%- for column in expected if column not in found %}
-    {%- do rows.append([seed, 'no column ' ~ column, accepted]) %}
-    {%- endfor %}
-    {%- for column in found if column not in expected %}
-    {%- do rows.append([seed, 'a column ' ~ column ~ ' that is not known', accepted]) %}
-    {%- endfor %}
-    {%- endif %}
-    {%- endif %}
-    {%- endfor %}
-    {%- for row in rows %}
-
-    select
-        '{{ row[0] }}.csv' as file_name,
-        1 as csv_row,
-        {{ text_literal(row[1]) }} as found,
-        {{ text_literal(row[2]) }} as accepted
-    {{- '\n    union all' if not loop.last }}
-    {%- else %}
 
     select
         cast(null as {{ string }}) as file_name,
@@ -50,20 +39,28 @@ header_violations as (
         cast(null as {{ string }}) as found,
         cast(null as {{ string }}) as accepted
     where 1 = 0
-    {%- endfor %}
+    {% for row in header_rows %}
+    union all
+    select
+        '{{ row[0] }}.csv' as file_name,
+        1 as csv_row,
+        {{ text_literal(row[1]) }} as found,
+        {{ text_literal(row[2]) }} as accepted
+    {% endfor %}
 
 ),
 
 empty_files as (
-    {%- for seed in policy_seeds() %}
 
+    {% for seed in policy_seeds() %}
+    {%- set meta = (policy_seed_node(seed) or {}).get('meta', {}) %}
     select
         '{{ seed }}.csv' as file_name,
         count(*) as row_count,
-        {{ ((policy_seed_node(seed) or {}).get('meta', {})).get('rows_required', false) | lower }} as rows_required
+        {{ meta.get('rows_required', false) | lower }} as rows_required
     from {{ ref(seed) }}
-    {{- '\n    union all' if not loop.last }}
-    {%- endfor %}
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
 
 ),
 
@@ -81,7 +78,9 @@ judged_cells as (
             when
                 accepted_values is not null
                 and accepted_values not like {{ dbt.concat(["'%|'", 'found', "'|%'"]) }}
-                then {{ dbt.concat(["'one of '", "replace(trim(both '|' from accepted_values), '|', ', ')"]) }}
+                then {{ dbt.concat([
+                    "'one of '", "replace(trim(both '|' from accepted_values), '|', ', ')"
+                ]) }}
             when cell_type = 'code' and not {{ matches('found', '^[a-z][a-z0-9_]*$') }}
                 then 'a code of small letters, digits and underscores that starts with a letter'
             when
@@ -94,9 +93,12 @@ judged_cells as (
                 or number_found < minimum
                 or number_found > maximum
                 then {{ dbt.concat([
-                    "case when cell_type = 'integer' then 'a whole number' else 'a number with a decimal point' end",
-                    "case when minimum is null then '' else " ~ dbt.concat(["' from '", number_text('minimum')]) ~ " end",
-                    "case when maximum is null then '' else " ~ dbt.concat(["' to '", number_text('maximum')]) ~ " end",
+                    "case when cell_type = 'integer' then 'a whole number'"
+                    ~ " else 'a number with a decimal point' end",
+                    "case when minimum is null then ''"
+                    ~ " else " ~ dbt.concat(["' from '", number_text('minimum')]) ~ " end",
+                    "case when maximum is null then ''"
+                    ~ " else " ~ dbt.concat(["' to '", number_text('maximum')]) ~ " end",
                 ]) }}
         end as accepted
     from cells
@@ -127,6 +129,9 @@ select
     coalesce({{ dbt.concat(["''''", 'found', "''''"]) }}, 'a blank cell') as found,
     accepted
 from judged_cells
-where accepted is not null
--- A file with a broken header would repeat itself in every cell.
-and file_name not in (select file_name from header_violations)
+where
+    judged_cells.accepted is not null
+    -- A file with a broken header would repeat itself in every cell.
+    and judged_cells.file_name not in (
+        select header_violations.file_name from header_violations
+    )

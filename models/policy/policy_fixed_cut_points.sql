@@ -1,4 +1,5 @@
--- Grain: one row per row of fixed_cut_points.csv, typed: the worst value that still earns the score.
+-- Grain: one row per row of fixed_cut_points.csv, typed.
+-- `edge_value` is the worst value that still earns the score.
 with
 
 cut_points as (

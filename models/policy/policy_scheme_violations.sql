@@ -1,8 +1,16 @@
--- Grain: one row per thing that is wrong between the rows of the segment files: keys given twice, bounds that
--- contradict each other, scores that reach no segment, names that are not known.
+-- Grain: one row per thing that is wrong between the rows of the segment files: keys given twice,
+-- bounds that contradict each other, scores that reach no segment, names that are not known.
 {%- set string = dbt.type_string() %}
 {%- set dimensions = ['recency', 'frequency', 'monetary'] %}
-{%- set unscored = {'prospects': 'customers who never ordered', 'dormant': 'customers who ordered only before the window'} %}
+{%- set unscored = {
+    'prospects': 'customers who never ordered',
+    'dormant': 'customers who ordered only before the window',
+} %}
+{%- set unique_columns = [
+    'segment_code', 'segment_name', 'action_priority', 'value_rank', 'expected_retention_rank',
+    'display_order',
+] %}
+{%- set active_scheme = text_literal(var('segment_scheme')) %}
 with
 
 schemes as (
@@ -58,8 +66,7 @@ repeated_keys as (
     where match_order is not null
     group by segment_scheme, match_order
     having count(*) > 1
-    {%- for column in ['segment_code', 'segment_name', 'action_priority', 'value_rank', 'expected_retention_rank',
-        'display_order'] %}
+    {% for column in unique_columns %}
     union all
     select
         'segments.csv' as file_name,
@@ -71,7 +78,13 @@ repeated_keys as (
     where {{ column }} is not null
     group by segment_scheme, {{ column }}
     having count(*) > 1
-    {%- endfor %}
+    {% endfor %}
+
+),
+
+scores as (
+
+    {{ dbt_utils.generate_series(10) }}
 
 ),
 
@@ -84,10 +97,10 @@ cells as (
         frequency.generated_number as frequency_score,
         monetary.generated_number as monetary_score
     from schemes
-    {%- for dimension in dimensions %}
-    inner join ({{ dbt_utils.generate_series(10) }}) as {{ dimension }}
+    {% for dimension in dimensions %}
+    inner join scores as {{ dimension }}
         on schemes.score_tiles >= {{ dimension }}.generated_number
-    {%- endfor %}
+    {% endfor %}
 
 ),
 
@@ -121,7 +134,9 @@ select
     file_name,
     csv_row,
     column_name,
-    {{ dbt.concat(["''''", 'found', "''' a second time in the scheme '", 'segment_scheme']) }} as found,
+    {{ dbt.concat([
+        "''''", 'found', "''' a second time in the scheme '", 'segment_scheme'
+    ]) }} as found,
     'each only once in a scheme' as accepted
 from repeated_keys
 {%- for dimension in dimensions %}
@@ -131,7 +146,9 @@ select
     csv_row,
     '{{ dimension }}_min' as column_name,
     {{ dbt.concat([
-        number_text(dimension ~ '_min'), "' above {0}_max '".format(dimension), number_text(dimension ~ '_max')
+        number_text(dimension ~ '_min'),
+        "' above {0}_max '".format(dimension),
+        number_text(dimension ~ '_max'),
     ]) }} as found,
     '{{ dimension }}_min not above {{ dimension }}_max' as accepted
 from rules
@@ -143,7 +160,9 @@ select
     csv_row,
     '{{ dimension }}_{{ bound }}' as column_name,
     {{ number_text(dimension ~ '_' ~ bound) }} as found,
-    {{ dbt.concat(["'1 to '", number_text('score_tiles'), "' (the scheme is written for that many tiles)'"]) }} as accepted
+    {{ dbt.concat([
+        "'1 to '", number_text('score_tiles'), "' (the scheme is written for that many tiles)'"
+    ]) }} as accepted
 from rules
 where {{ dimension }}_{{ bound }} > score_tiles and {{ dimension }}_{{ bound }} <= 10
 {%- endfor %}
@@ -173,7 +192,9 @@ select
     'segments.csv' as file_name,
     segments.csv_row,
     'segment_code' as column_name,
-    {{ dbt.concat(["''''", 'segments.segment_code', "''' that no rule of the scheme leads to'"]) }} as found,
+    {{ dbt.concat([
+        "''''", 'segments.segment_code', "''' that no rule of the scheme leads to'"
+    ]) }} as found,
     'a segment with at least one row in segment_rules.csv' as accepted
 from segments
 left join rules
@@ -187,7 +208,9 @@ select
     'segments.csv' as file_name,
     cast(null as integer) as csv_row,
     'segment_code' as column_name,
-    {{ dbt.concat(["'no {0} in the scheme '".format(segment_code), 'schemes.segment_scheme']) }} as found,
+    {{ dbt.concat([
+        "'no {0} in the scheme '".format(segment_code), 'schemes.segment_scheme'
+    ]) }} as found,
     'a row {{ segment_code }} in every scheme, for {{ meaning }}' as accepted
 from schemes
 left join segments
@@ -203,7 +226,8 @@ select
     cast(null as {{ string }}) as column_name,
     {{ dbt.concat([
         number_text('cell_count'), "' scores of the scheme '", 'segment_scheme',
-        "' that no rule takes (recency-frequency-monetary '", 'first_cell', "' to '", 'last_cell', "')'"
+        "' that no rule takes (recency-frequency-monetary '", 'first_cell', "' to '", 'last_cell',
+        "')'",
     ]) }} as found,
     'a rule for every score; a last rule with blank bounds takes all that is left' as accepted
 from uncovered_cells
@@ -215,7 +239,11 @@ select
     '''{{ var("segment_scheme") }}''' as found,
     {{ dbt.concat(["'one of '", 'segment_schemes']) }} as accepted
 from scheme_lists
-where not exists (select 1 from schemes where segment_scheme = {{ text_literal(var('segment_scheme')) }})
+where
+    not exists (
+        select 1 from schemes
+        where schemes.segment_scheme = {{ active_scheme }}
+    )
 union all
 select
     'var' as file_name,
@@ -223,11 +251,12 @@ select
     'score_tiles' as column_name,
     '{{ var("score_tiles") }}' as found,
     {{ dbt.concat([
-        number_text('score_tiles'), "' (the scheme {0} is written for that many)'".format(var('segment_scheme'))
+        number_text('score_tiles'),
+        "' (the scheme {0} is written for that many)'".format(var('segment_scheme')),
     ]) }} as accepted
 from schemes
 where
-    segment_scheme = {{ text_literal(var('segment_scheme')) }}
+    segment_scheme = {{ active_scheme }}
     and score_tiles <> {{ var('score_tiles') }}
 union all
 select
@@ -237,4 +266,8 @@ select
     'no core_five for five tiles' as found,
     'the scheme core_five with score_tiles 5: the mart customer_rfm is defined by it' as accepted
 from scheme_lists
-where not exists (select 1 from schemes where segment_scheme = 'core_five' and score_tiles = 5)
+where
+    not exists (
+        select 1 from schemes
+        where schemes.segment_scheme = 'core_five' and schemes.score_tiles = 5
+    )

@@ -8,11 +8,23 @@ declared as (
 
 ),
 
+segments as (
+
+    {{ policy_seed('segments') }}
+
+),
+
+segment_rules as (
+
+    {{ policy_seed('segment_rules') }}
+
+),
+
 named as (
 
-    select segment_scheme from ({{ policy_seed('segments') }}) as segments
+    select segment_scheme from segments
     union
-    select segment_scheme from ({{ policy_seed('segment_rules') }}) as segment_rules
+    select segment_scheme from segment_rules
 
 )
 

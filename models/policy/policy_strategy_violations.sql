@@ -1,6 +1,10 @@
--- Grain: one row per thing that is wrong between segments and strategies: a segment without a strategy, or one
--- that spends where the value does not pay for it.
+-- Grain: one row per thing that is wrong between segments and strategies: a segment without a
+-- strategy, or one that spends where the value does not pay for it.
 {%- set string = dbt.type_string() %}
+{%- set depth_accepted = 'at most ' ~ (var('margin_rate') | float * 100) | round(4)
+    ~ ' (the var margin_rate): above it every order loses money' %}
+{%- set count_accepted = 'at most ' ~ var('max_actionable_segments')
+    ~ ' (the var max_actionable_segments): people cannot act on more' %}
 with
 
 segments as (
@@ -147,7 +151,7 @@ select
     csv_row,
     'incentive_depth_pct' as column_name,
     {{ policy_amount_text('incentive_depth_pct') }} as found,
-    'at most {{ (var("margin_rate") | float * 100) | round(4) }} (the var margin_rate): above it every order loses money' as accepted
+    {{ text_literal(depth_accepted) }} as accepted
 from strategies
 where incentive_depth_pct > {{ var('margin_rate') }} * 100
 union all
@@ -169,7 +173,8 @@ select
     'is_suppressed' as column_name,
     'false' as found,
     case
-        when is_least_valuable then 'true: the least valuable segment of a scheme gets no retention budget'
+        when is_least_valuable
+            then 'true: the least valuable segment of a scheme gets no retention budget'
         else 'true, since a more valuable segment (value_rank in segments.csv) is suppressed'
     end as accepted
 from ranked_suppression
@@ -180,8 +185,10 @@ select
     csv_row,
     'suppression_reason' as column_name,
     case when is_suppressed then 'a blank cell' else 'a reason' end as found,
-    case when is_suppressed then 'a reason, since is_suppressed is true' else 'blank, since is_suppressed is false' end
-        as accepted
+    case
+        when is_suppressed then 'a reason, since is_suppressed is true'
+        else 'blank, since is_suppressed is false'
+    end as accepted
 from strategies
 where is_suppressed = (suppression_reason is null)
 union all
@@ -216,8 +223,10 @@ select
     'strategy_policy.csv' as file_name,
     cast(null as integer) as csv_row,
     'is_suppressed' as column_name,
-    {{ dbt.concat([number_text('count(*)'), "' segments to act on in the scheme '", 'segment_scheme']) }} as found,
-    'at most {{ var("max_actionable_segments") }} (the var max_actionable_segments): people cannot act on more' as accepted
+    {{ dbt.concat([
+        number_text('count(*)'), "' segments to act on in the scheme '", 'segment_scheme'
+    ]) }} as found,
+    {{ text_literal(count_accepted) }} as accepted
 from active_strategies
 group by segment_scheme
 having count(*) > {{ var('max_actionable_segments') }}
@@ -226,7 +235,9 @@ select
     'fixed_cut_points.csv' as file_name,
     cast(null as integer) as csv_row,
     'score' as column_name,
-    {{ dbt.concat([number_text('count(distinct score)'), "' scores for '", 'dimension']) }} as found,
+    {{ dbt.concat([
+        number_text('count(distinct score)'), "' scores for '", 'dimension'
+    ]) }} as found,
     'one row for each score from 2 to {{ var("score_tiles") }} (the var score_tiles)' as accepted
 from fixed_cut_points
 where dimension is not null

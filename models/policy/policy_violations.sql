@@ -37,4 +37,8 @@ cross_violations as (
 select * from file_violations
 union all
 select * from cross_violations
-where not exists (select 1 from file_violations where column_name = 'the header' or column_name is null)
+where
+    not exists (
+        select 1 from file_violations
+        where file_violations.column_name = 'the header' or file_violations.column_name is null
+    )

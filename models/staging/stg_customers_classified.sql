@@ -1,4 +1,5 @@
--- Grain: one row per row of the customers source, with the reason why it cannot be used (null = accepted).
+-- Grain: one row per row of the customers source, with the reason why it cannot be used
+-- (null = accepted).
 with
 
 customers as (

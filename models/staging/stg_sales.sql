@@ -17,7 +17,7 @@ sales as (
         is_return or revenue < 0 as is_return,
         sale_date
     from {{ ref('stg_sales_classified') }}
-    where rejection_reason is null
+    where is_accepted
 
 )
 

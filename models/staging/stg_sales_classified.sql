@@ -1,68 +1,60 @@
--- Grain: one row per row of the sales source, with the reason why it cannot be used (null = accepted).
--- Repeated ids are found by counting first: ranking every row to find the few repeats sorts the whole table.
+-- Grain: one row per row of the sales source, with the reason why it cannot be used
+-- (null = accepted).
+{%- set earliest = date_literal('1900-01-01') %}
+{%- set latest = date_literal(latest_plausible_date()) %}
 with
 
 sales as (
 
     select
         *,
-        customer_id is not null
-        and sale_date >= {{ date_literal('1900-01-01') }}
-        and sale_date <= {{ date_literal(latest_plausible_date()) }}
-        and revenue is not null as is_readable
+        coalesce(
+            customer_id is not null
+            and sale_date >= {{ earliest }}
+            and sale_date <= {{ latest }}
+            and revenue is not null,
+            false
+        ) as is_readable
     from {{ ref('base_sales') }}
 
 ),
 
-repeated_sale_ids as (
-
-    select sale_id
-    from sales
-    where is_readable and sale_id is not null
-    group by sale_id
-    having count(*) > 1
-
-),
-
-repeated_sales as (
+numbered_sales as (
 
     select
-        sales.*,
-        -- One total order over every column: rows that tie on all of it are the same row.
+        *,
+        {% if sales_have_sale_ids() -%}
+        -- One total order over every column: rows that tie on all of it are the same row. Rows that
+        -- cannot be read are numbered apart, so that they never push a usable row out.
         row_number() over (
-            partition by sales.sale_id
+            partition by {{ bytewise('case when is_readable then sale_id end') }}
             order by
-                sales.sale_date,
-                {{ bytewise('sales.customer_id') }},
-                sales.revenue desc,
-                {{ bytewise('sales.order_id') }} nulls last,
-                {{ bytewise('sales.product_id') }} nulls last,
-                {{ bytewise('sales.channel') }} nulls last,
-                {{ bytewise('sales.score_group') }} nulls last,
-                sales.quantity nulls last,
-                sales.discount_amount nulls last,
-                sales.is_return,
-                {{ bytewise('sales.sale_date_text') }},
-                {{ bytewise('sales.revenue_text') }}
+                sale_date,
+                {{ bytewise('customer_id') }},
+                revenue desc,
+                {{ bytewise('order_id') }} nulls last,
+                {{ bytewise('product_id') }} nulls last,
+                {{ bytewise('channel') }} nulls last,
+                {{ bytewise('score_group') }} nulls last,
+                quantity nulls last,
+                discount_amount nulls last,
+                is_return,
+                {{ bytewise('sale_date_text') }},
+                {{ bytewise('revenue_text') }}
         ) as occurrence
+        {%- else -%}
+        1 as occurrence
+        {%- endif %}
     from sales
-    inner join repeated_sale_ids
-        on sales.sale_id = repeated_sale_ids.sale_id
-    where sales.is_readable
 
 ),
 
-all_sales as (
+judged_sales as (
 
     select
-        sales.*,
-        1 as occurrence
-    from sales
-    left join repeated_sale_ids
-        on sales.sale_id = repeated_sale_ids.sale_id
-    where not sales.is_readable or repeated_sale_ids.sale_id is null
-    union all
-    select * from repeated_sales
+        *,
+        is_readable and (sale_id is null or occurrence = 1) as is_accepted
+    from numbered_sales
 
 )
 
@@ -77,22 +69,22 @@ select
     revenue,
     discount_amount,
     is_return,
+    is_accepted,
     sale_date,
     sale_date_text,
     revenue_text,
+    -- Regular expressions and no lists: DuckDB joins a list to every row, the accepted ones too.
     case
-        when is_readable and occurrence = 1 then cast(null as {{ dbt.type_string() }})
+        when is_accepted then cast(null as {{ dbt.type_string() }})
         when is_readable then 'repeated_sale_id'
         when customer_id is null then 'missing_customer_id'
         when nullif(trim(sale_date_text), '') is null then 'missing_sale_date'
         when sale_date is null then 'unparsable_sale_date'
-        when sale_date < {{ date_literal('1900-01-01') }}
-            or sale_date > {{ date_literal(latest_plausible_date()) }}
-            then 'implausible_sale_date'
+        when sale_date < {{ earliest }} or sale_date > {{ latest }} then 'implausible_sale_date'
         when nullif(trim(revenue_text), '') is null then 'missing_revenue'
-        when lower(trim(revenue_text)) in ({{ non_finite_words() }}) then 'non_finite_revenue'
-        when {{ matches('trim(revenue_text)', '^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?$') }}
-            then 'absurd_revenue'
+        when {{ matches('lower(trim(revenue_text))', '^[+-]?(nan|inf|infinity)$') }}
+            then 'non_finite_revenue'
+        when {{ matches('trim(revenue_text)', loose_number_pattern()) }} then 'absurd_revenue'
         else 'unparsable_revenue'
     end as rejection_reason
-from all_sales
+from judged_sales

@@ -10,4 +10,4 @@ select
     sale_date,
     rejection_reason
 from {{ ref('stg_sales_classified') }}
-where rejection_reason is not null
+where not is_accepted

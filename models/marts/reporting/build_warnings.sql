@@ -1,7 +1,12 @@
--- Grain: one row per thing that a reader of the marts should know before trusting them (warning_code, subject).
--- Warnings and not failures: each can be right for some company. The build prints them when this model is built.
+-- Grain: one row per thing that a reader of the marts should know before trusting them
+-- (warning_code, subject).
+-- Warnings and not failures: each can be right for some company. The build prints them when this
+-- model is built.
 {{ config(post_hook="{{ print_build_warnings() }}") }}
 {%- set string = dbt.type_string() %}
+{%- set first_date_text = "cast(first_date as " ~ string ~ ")" %}
+{%- set last_date_text = "cast(last_date as " ~ string ~ ")" %}
+{%- set days_to_next_date = dbt.datediff('sale_date', 'next_date', 'day') | trim %}
 with
 
 current_dates as (
@@ -26,12 +31,15 @@ sale_counts as (
 
     select
         coalesce(sum(sale_count), 0) as sale_count,
-        coalesce(sum(case when rejection_reason is null then sale_count else 0 end), 0) as accepted_count
+        coalesce(
+            sum(case when rejection_reason is null then sale_count else 0 end), 0
+        ) as accepted_count
     from classified_sales
 
 ),
 
--- Days without any sale between the first sale and the as-of date, as ranges. Weekdays are counted from a Monday.
+-- Days without any sale between the first sale and the as-of date, as ranges. Weekdays are counted
+-- from a Monday.
 sale_days as (
 
     select distinct
@@ -58,40 +66,51 @@ gaps as (
     select
         cast({{ dbt.dateadd('day', 1, 'sale_date') }} as date) as first_date,
         cast({{ dbt.dateadd('day', -1, 'next_date') }} as date) as last_date,
-        cast({{ dbt.datediff('sale_date', 'next_date', 'day') }} as integer) - 1 as day_count
+        cast({{ days_to_next_date }} as integer) - 1 as day_count
     from day_steps
-    where {{ dbt.datediff('sale_date', 'next_date', 'day') }} > 1
+    where {{ days_to_next_date }} > 1
+
+),
+
+numbers as (
+
+    {{ dbt_utils.generate_series(7) }}
 
 ),
 
 weekdays as (
 
-    select cast(generated_number as integer) - 1 as weekday
-    from ({{ dbt_utils.generate_series(7) }}) as numbers
+    select cast(generated_number as integer) - 1 as weekday_number
+    from numbers
 
 ),
 
 period as (
 
     select
-        mod(cast({{ dbt.datediff(date_literal('1900-01-01'), 'min(sale_date)', 'day') }} as integer), 7) as first_weekday,
-        cast({{ dbt.datediff('min(sale_date)', 'max(as_of_date)', 'day') }} as integer) as day_count
+        {{ weekday_of('min(sale_date)') }} as first_weekday,
+        cast(
+            {{ dbt.datediff('min(sale_date)', 'max(as_of_date)', 'day') | trim }} as integer
+        ) as day_count
     from sale_days
 
 ),
 
--- A shop that is closed on Sundays has no gap on Sundays: a day is missed only on the weekdays that usually sell.
+-- A shop that is closed on Sundays has no gap on Sundays: a day is missed only on the weekdays that
+-- usually sell.
 selling_weekdays as (
 
-    select weekdays.weekday
+    select weekdays.weekday_number
     from weekdays
     cross join period
     inner join sale_days
-        on
-            mod(cast({{ dbt.datediff(date_literal('1900-01-01'), 'sale_days.sale_date', 'day') }} as integer), 7)
-            = weekdays.weekday
-    group by weekdays.weekday, period.first_weekday, period.day_count
-    having 3 * count(*) >= 2 * {{ weekday_count('weekdays.weekday', 'period.first_weekday', 'period.day_count') }}
+        on weekdays.weekday_number = {{ weekday_of('sale_days.sale_date') }}
+    group by weekdays.weekday_number, period.first_weekday, period.day_count
+    having
+        3 * count(*)
+        >= 2 * {{ weekday_count(
+            'weekdays.weekday_number', 'period.first_weekday', 'period.day_count'
+        ) }}
 
 ),
 
@@ -101,7 +120,7 @@ placed_gaps as (
         first_date,
         last_date,
         day_count,
-        mod(cast({{ dbt.datediff(date_literal('1900-01-01'), 'first_date', 'day') }} as integer), 7) as first_weekday
+        {{ weekday_of('first_date') }} as first_weekday
     from gaps
 
 ),
@@ -111,7 +130,9 @@ missed_days as (
     select
         gaps.first_date,
         gaps.last_date,
-        sum({{ weekday_count('selling_weekdays.weekday', 'gaps.first_weekday', 'gaps.day_count') }}) as missed_count
+        sum({{ weekday_count(
+            'selling_weekdays.weekday_number', 'gaps.first_weekday', 'gaps.day_count'
+        ) }}) as missed_count
     from placed_gaps as gaps
     cross join selling_weekdays
     group by gaps.first_date, gaps.last_date
@@ -124,8 +145,14 @@ warnings as (
         'no_sales' as warning_code,
         'sales' as subject,
         case
-            when sale_count = 0 then 'The sales source is empty: the marts have their shape and no customers'
-            else 'No row of the sales source can be used: the marts have their shape and no scored customers'
+            when sale_count = 0
+                then {{ text_literal(
+                    'The sales source is empty: the marts have their shape and no customers'
+                ) }}
+            else {{ text_literal(
+                'No row of the sales source can be used: the marts have their shape and no scored'
+                ~ ' customers'
+            ) }}
         end as message
     from sale_counts
     where accepted_count = 0
@@ -134,8 +161,9 @@ warnings as (
         'rejected_sales' as warning_code,
         classified_sales.rejection_reason as subject,
         {{ dbt.concat([
-            number_text('classified_sales.sale_count'), "' of '", number_text('sale_counts.sale_count'),
-            "' sale rows are not used: '", 'classified_sales.rejection_reason', "'. See stg_sales_rejected'"
+            number_text('classified_sales.sale_count'), "' of '",
+            number_text('sale_counts.sale_count'), "' sale rows are not used: '",
+            'classified_sales.rejection_reason', "'. See stg_sales_rejected'",
         ]) }} as message
     from classified_sales
     cross join sale_counts
@@ -146,10 +174,12 @@ warnings as (
         cast(first_date as {{ string }}) as subject,
         case
             when first_date = last_date
-                then {{ dbt.concat(["'No sales on '", "cast(first_date as " ~ string ~ ")", "': was a load missed?'"]) }}
+                then {{ dbt.concat([
+                    "'No sales on '", first_date_text, "': was a load missed?'"
+                ]) }}
             else {{ dbt.concat([
-                "'No sales from '", "cast(first_date as " ~ string ~ ")", "' to '",
-                "cast(last_date as " ~ string ~ ")", "': was a load missed?'"
+                "'No sales from '", first_date_text, "' to '", last_date_text,
+                "': was a load missed?'",
             ]) }}
         end as message
     from missed_days
@@ -160,18 +190,23 @@ warnings as (
         segment_key as subject,
         {{ dbt.concat([
             'segment_name', "' has '", number_text('customer_count'),
-            "' customers, a smaller share than {0} (the var min_segment_share)'".format(var('min_segment_share'))
+            "' customers, a smaller share than {0} (the var min_segment_share)'".format(
+                var('min_segment_share')
+            ),
         ]) }} as message
     from {{ ref('segment_summary') }}
-    where customer_share < {{ var('min_segment_share') }} and segment_code not in ('prospects', 'dormant')
+    where
+        customer_share < {{ var('min_segment_share') }}
+        and segment_code not in ('prospects', 'dormant')
     union all
     select
         'small_score_group' as warning_code,
         score_groups.score_group as subject,
         {{ dbt.concat([
-            "'The score group '", 'score_groups.score_group', "' has '", number_text('score_groups.customer_count'),
-            "' scored customers and is scored within the whole base (the var min_group_customers is {0})'".format(
-                var('min_group_customers'))
+            "'The score group '", 'score_groups.score_group', "' has '",
+            number_text('score_groups.customer_count'),
+            "' scored customers and is scored within the whole base'",
+            "' (the var min_group_customers is {0})'".format(var('min_group_customers')),
         ]) }} as message
     from {{ ref('int_score_groups') }} as score_groups
     inner join current_dates

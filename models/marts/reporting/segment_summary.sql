@@ -1,6 +1,10 @@
 -- Grain: one row per segment of the active scheme, empty ones too, at the current as-of date.
 -- Quartiles are over scored customers: the unscored have no recency, frequency or monetary value.
-{%- set measures = {'days_since_last_order': 'integer', 'order_count': 'integer', 'net_revenue': 'money'} %}
+{%- set measures = {
+    'days_since_last_order': 'integer',
+    'order_count': 'integer',
+    'net_revenue': 'money',
+} %}
 {%- set quartiles = {'q1': 0.25, 'median': 0.5, 'q3': 0.75} %}
 with
 
@@ -53,19 +57,27 @@ totals as (
 
     select
         segment_key,
+        {% for measure, kind in measures.items() %}
+        min({{ measure }}) as {{ measure }}_min,
+        {% for name, share in quartiles.items() %}
+        {% if kind == 'money' -%}
+        {{ money_quantile(share, measure) }} as {{ measure }}_{{ name }},
+        {%- else -%}
+        percentile_cont({{ share }}) within group (
+            order by {{ measure }}
+        ) as {{ measure }}_{{ name }},
+        {%- endif %}
+        {% endfor %}
+        {% if kind == 'money' -%}
+        {{ money_per('sum(' ~ measure ~ ')', 'count(' ~ measure ~ ')') }} as {{ measure }}_mean,
+        {%- else -%}
+        avg({{ measure }}) as {{ measure }}_mean,
+        {%- endif %}
+        max({{ measure }}) as {{ measure }}_max,
+        {% endfor %}
         count(*) as customer_count,
         sum(orders) as order_count,
         sum(revenue) as net_revenue
-        {%- for measure, kind in measures.items() %},
-        min({{ measure }}) as {{ measure }}_min,
-        {%- for name, share in quartiles.items() %}
-        {{ money_quantile(share, measure) if kind == 'money'
-            else 'percentile_cont(' ~ share ~ ') within group (order by ' ~ measure ~ ')' }} as {{ measure }}_{{ name }},
-        {%- endfor %}
-        {{ money_per('sum(' ~ measure ~ ')', 'count(' ~ measure ~ ')') if kind == 'money'
-            else 'avg(' ~ measure ~ ')' }} as {{ measure }}_mean,
-        max({{ measure }}) as {{ measure }}_max
-        {%- endfor %}
     from customers
     group by segment_key
 
@@ -87,16 +99,18 @@ select
     cast(coalesce(totals.net_revenue, 0) as {{ type_money_total() }}) as net_revenue,
     cast(coalesce(totals.net_revenue, 0) as {{ type_double() }})
     / nullif(cast(base.net_revenue as {{ type_double() }}), 0) as net_revenue_share,
-    {{ money_per('totals.net_revenue', 'totals.order_count') }} as average_order_value
-    {%- for measure, kind in measures.items() %}
-    {%- for statistic in ['min', 'q1', 'median', 'mean', 'q3', 'max'] %}
-    {%- set is_interpolated = statistic not in ('min', 'max') %},
-    cast(
-        totals.{{ measure }}_{{ statistic }}
-        as {{ type_money() if kind == 'money' else type_double() if is_interpolated else 'integer' }}
-    ) as {{ measure }}_{{ statistic }}
-    {%- endfor %}
-    {%- endfor %}
+    {{ money_per('totals.net_revenue', 'totals.order_count') }} as average_order_value,
+    {% for measure, kind in measures.items() %}
+    {%- set value_type = type_money() if kind == 'money' else 'integer' %}
+    {%- set average_type = type_money() if kind == 'money' else type_double() %}
+    cast(totals.{{ measure }}_min as {{ value_type }}) as {{ measure }}_min,
+    cast(totals.{{ measure }}_q1 as {{ average_type }}) as {{ measure }}_q1,
+    cast(totals.{{ measure }}_median as {{ average_type }}) as {{ measure }}_median,
+    cast(totals.{{ measure }}_mean as {{ average_type }}) as {{ measure }}_mean,
+    cast(totals.{{ measure }}_q3 as {{ average_type }}) as {{ measure }}_q3,
+    cast(totals.{{ measure }}_max as {{ value_type }}) as {{ measure }}_max
+    {%- if not loop.last %},{% endif %}
+    {% endfor %}
 from segments
 cross join base
 left join current_dates

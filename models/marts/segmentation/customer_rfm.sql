@@ -1,6 +1,6 @@
 -- Grain: one row per scored customer at the current as-of date.
--- A fixed contract for existing reports: five tiles and the segments of core_five, whatever the vars choose
--- elsewhere. Its schema and name are vars (customer_rfm_schema, customer_rfm_name).
+-- A fixed contract for existing reports: five tiles and the segments of core_five, whatever the
+-- vars choose elsewhere. Its schema and name are vars (customer_rfm_schema, customer_rfm_name).
 {{ config(
     alias=var('customer_rfm_name'),
     indexes=[{'columns': ['customer_id'], 'unique': true}] if target.type == 'postgres' else []

@@ -96,7 +96,8 @@ assigned as (
         score_cells.match_order,
         case
             when metrics.is_scored then score_cells.rule_rationale
-            when metrics.last_order_date is not null then 'Ordered before the look-back window and not since'
+            when metrics.last_order_date is not null
+                then 'Ordered before the look-back window and not since'
             else 'Known but never ordered'
         end as rule_rationale,
         score_cells.nearest_segment_key,

@@ -1,6 +1,7 @@
 -- Grain: one row per (as_of_date, score_group, dimension, score) that anybody has.
--- `score_group` is the base that was scored: a group of its own, or the whole base. Under tie_method split a
--- value at an edge belongs to two scores, so the ranges touch and the counts are those of the tiles.
+-- `score_group` is the base that was scored: a group of its own, or the whole base. Under
+-- tie_method split a value at an edge belongs to two scores, so the ranges touch and the counts are
+-- those of the tiles.
 {%- set tiles = var('score_tiles') %}
 with
 

@@ -1,6 +1,6 @@
 -- Grain: one row per rule of segment_rules.csv.
--- What a rule asks for and what earlier rules leave it are two things: core_five's At Risk asks for a frequency
--- score of 3 or more and gets only 3. A rule that gets nothing is unreachable.
+-- What a rule asks for and what earlier rules leave it are two things: core_five's At Risk asks for
+-- a frequency score of 3 or more and gets only 3. A rule that gets nothing is unreachable.
 {%- set dimensions = ['recency', 'frequency', 'monetary'] %}
 with
 
@@ -20,11 +20,11 @@ won_cells as (
     select
         segment_scheme,
         match_order,
-        count(*) as cell_count
-        {%- for dimension in dimensions %},
+        {% for dimension in dimensions %}
         min({{ dimension }}_score) as {{ dimension }}_won_min,
-        max({{ dimension }}_score) as {{ dimension }}_won_max
-        {%- endfor %}
+        max({{ dimension }}_score) as {{ dimension }}_won_max,
+        {% endfor %}
+        count(*) as cell_count
     from {{ ref('segment_score_cells') }}
     group by segment_scheme, match_order
 
@@ -42,9 +42,14 @@ select
     {%- endfor %}
     cast(
         {% for dimension in dimensions -%}
-        (coalesce(rules.{{ dimension }}_max, rules.score_tiles) - coalesce(rules.{{ dimension }}_min, 1) + 1)
-        {{- ' * ' if not loop.last }}
-        {%- endfor %} as integer
+        {% if not loop.first %}* {% endif -%}
+        (
+            coalesce(rules.{{ dimension }}_max, rules.score_tiles)
+            - coalesce(rules.{{ dimension }}_min, 1)
+            + 1
+        )
+        {% endfor %}
+        as integer
     ) as asked_cell_count,
     cast(coalesce(won_cells.cell_count, 0) as integer) as won_cell_count,
     won_cells.cell_count is not null as is_reachable

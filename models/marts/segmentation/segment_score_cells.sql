@@ -1,4 +1,5 @@
--- Grain: one row per (segment_scheme, recency_score, frequency_score, monetary_score) that a customer can have.
+-- Grain: one row per (segment_scheme, recency_score, frequency_score, monetary_score) that a
+-- customer can have.
 -- The rules are resolved here, over a few hundred score cells and not over customers.
 {%- set dimensions = ['recency', 'frequency', 'monetary'] %}
 with
@@ -44,10 +45,10 @@ cells as (
         cast(frequency.generated_number as integer) as frequency_score,
         cast(monetary.generated_number as integer) as monetary_score
     from schemes
-    {%- for dimension in dimensions %}
+    {% for dimension in dimensions %}
     inner join scores as {{ dimension }}
         on schemes.score_tiles >= {{ dimension }}.generated_number
-    {%- endfor %}
+    {% endfor %}
 
 ),
 
@@ -96,8 +97,8 @@ resolved as (
 
 ),
 
--- The nearest other segment: fewest score steps, then fewest scores to change, then the more valuable segment,
--- then the higher scores.
+-- The nearest other segment: fewest score steps, then fewest scores to change, then the more
+-- valuable segment, then the higher scores.
 other_cells as (
 
     select
@@ -105,34 +106,37 @@ other_cells as (
         resolved.recency_score,
         resolved.frequency_score,
         resolved.monetary_score,
-        others.segment_key as nearest_segment_key,
-        others.segment_name as nearest_segment_name,
+        targets.segment_key as nearest_segment_key,
+        targets.segment_name as nearest_segment_name,
         {%- for dimension in dimensions %}
-        others.{{ dimension }}_score as nearest_{{ dimension }}_score,
+        targets.{{ dimension }}_score as nearest_{{ dimension }}_score,
         {%- endfor %}
-        abs(others.recency_score - resolved.recency_score)
-        + abs(others.frequency_score - resolved.frequency_score)
-        + abs(others.monetary_score - resolved.monetary_score) as steps,
+        abs(targets.recency_score - resolved.recency_score)
+        + abs(targets.frequency_score - resolved.frequency_score)
+        + abs(targets.monetary_score - resolved.monetary_score) as steps,
         row_number() over (
             partition by
-                resolved.segment_scheme, resolved.recency_score, resolved.frequency_score, resolved.monetary_score
+                resolved.segment_scheme,
+                resolved.recency_score,
+                resolved.frequency_score,
+                resolved.monetary_score
             order by
-                abs(others.recency_score - resolved.recency_score)
-                + abs(others.frequency_score - resolved.frequency_score)
-                + abs(others.monetary_score - resolved.monetary_score),
-                case when others.recency_score = resolved.recency_score then 0 else 1 end
-                + case when others.frequency_score = resolved.frequency_score then 0 else 1 end
-                + case when others.monetary_score = resolved.monetary_score then 0 else 1 end,
-                others.value_rank,
-                others.recency_score desc,
-                others.frequency_score desc,
-                others.monetary_score desc
+                abs(targets.recency_score - resolved.recency_score)
+                + abs(targets.frequency_score - resolved.frequency_score)
+                + abs(targets.monetary_score - resolved.monetary_score) asc,
+                case when targets.recency_score = resolved.recency_score then 0 else 1 end
+                + case when targets.frequency_score = resolved.frequency_score then 0 else 1 end
+                + case when targets.monetary_score = resolved.monetary_score then 0 else 1 end asc,
+                targets.value_rank asc,
+                targets.recency_score desc,
+                targets.frequency_score desc,
+                targets.monetary_score desc
         ) as nearness
     from resolved
-    inner join resolved as others
+    inner join resolved as targets
         on
-            resolved.segment_scheme = others.segment_scheme
-            and resolved.segment_key <> others.segment_key
+            resolved.segment_scheme = targets.segment_scheme
+            and resolved.segment_key <> targets.segment_key
 
 )
 
@@ -151,8 +155,8 @@ select
     {%- do changes.append(
         "case when other_cells.nearest_{0}_score <> resolved.{0}_score then ".format(dimension)
         ~ dbt.concat([
-            "'{0} score '".format(dimension), number_text("resolved." ~ dimension ~ "_score"), "' to '",
-            number_text("other_cells.nearest_" ~ dimension ~ "_score"), "', '"
+            "'{0} score '".format(dimension), number_text("resolved." ~ dimension ~ "_score"),
+            "' to '", number_text("other_cells.nearest_" ~ dimension ~ "_score"), "', '",
         ]) ~ " else '' end"
     ) -%}
     {%- endfor -%}

@@ -1,0 +1,63 @@
+"""Every model, seed and column has a description, and nothing is described that does not exist."""
+
+import re
+from pathlib import Path
+
+import yaml
+
+from python_checks.dbt_project import PROJECT_ROOT, default_vars
+
+
+def described() -> dict[str, dict[str, str]]:
+    """{model or seed: {column: description}} from the yml files; '' is the relation's own."""
+    found: dict[str, dict[str, str]] = {}
+    for folder in ("models", "seeds"):
+        for path in sorted((PROJECT_ROOT / folder).rglob("*.yml")):
+            text = re.sub(r"\{\{.*?\}\}", "x", path.read_text())
+            content = yaml.safe_load(text)
+            for entry in content.get("models", []) + content.get("seeds", []):
+                columns = {c["name"]: c.get("description", "") for c in entry.get("columns", [])}
+                found[entry["name"]] = {"": entry.get("description", ""), **columns}
+    return found
+
+
+def built_columns(project) -> dict[str, set[str]]:
+    """{relation: its columns} of everything that a build leaves in the project's own schemas."""
+    rows = project.query(
+        "select table_name, column_name from information_schema.columns"
+        " where table_schema like 'rfm%'"
+    )
+    return {name: set(group["column_name"]) for name, group in rows.groupby("table_name")}
+
+
+def test_every_column_is_described(workers):
+    columns = workers.submit("duckdb", built_columns).result()
+    documented = described()
+    models = {path.stem for path in (PROJECT_ROOT / "models").rglob("*.sql")}
+    seeds = {path.stem for path in (PROJECT_ROOT / "seeds").glob("*.csv")}
+    assert models | seeds <= set(columns), "the build did not make every model and seed"
+    assert set(documented) == set(columns)
+    for name, found in columns.items():
+        assert set(documented[name]) - {""} == found, name
+        empty = [column or name for column, text in documented[name].items() if not text.strip()]
+        assert not empty, f"{name}: no description of {empty}"
+
+
+def test_every_model_states_its_grain_in_its_first_line():
+    for path in (PROJECT_ROOT / "models").rglob("*.sql"):
+        assert path.read_text().startswith("-- Grain: "), path.name
+
+
+def test_every_var_has_a_row_in_the_readme():
+    text = (PROJECT_ROOT / "README.md").read_text()
+    settings = text.partition("## Settings")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`([a-z_]+)`", "".join(
+        line.split("|")[1] for line in settings.splitlines() if line.startswith("| `")
+    )))
+    assert named == set(default_vars())
+
+
+def test_every_mart_has_a_row_in_the_readme():
+    text = (PROJECT_ROOT / "README.md").read_text()
+    marts = {path.stem for path in Path(PROJECT_ROOT, "models", "marts").rglob("*.sql")}
+    assert marts <= set(re.findall(r"^\| `([a-z_]+)` \|", text, flags=re.MULTILINE))
