@@ -238,6 +238,11 @@ class Project:
         """The folder with the CSV files, this project's own."""
         return self.folder / "seeds"
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment for a command that is to work on this project's database."""
+        return {**os.environ, **self._database.environment}
+
     def start(self) -> None:
         """Shipped seeds, an empty fact_sales, and the marts that come of these."""
         shutil.rmtree(self.seeds, ignore_errors=True)

@@ -1,6 +1,9 @@
 -- All that was sold and returned before the current date (and inside the window) is in exactly one
 -- customer's metrics.
 {%- set lookback_days = var('lookback_days') %}
+{%- set window_start = dbt.dateadd(
+    'day', -1 * (lookback_days or 0), 'current_dates.as_of_date'
+) | trim %}
 with
 
 current_dates as (
@@ -18,9 +21,7 @@ sales_totals as (
     inner join current_dates
         on sales.sale_date < current_dates.as_of_date
     {% if lookback_days is not none %}
-    where sales.sale_date >= cast(
-        {{ dbt.dateadd('day', -1 * lookback_days, 'current_dates.as_of_date') }} as date
-    )
+    where sales.sale_date >= cast({{ window_start }} as date)
     {% endif %}
 
 ),

@@ -1,7 +1,7 @@
 -- Grain: one row per (as_of_date, customer_id), every customer known at that date.
 -- `is_scored` = at least one order in the window; the others are prospects (never ordered) or dormant.
 {%- set lookback_days = var('lookback_days') %}
-{%- set in_window = 'true' if lookback_days is none else 'is_in_window' %}
+{%- set in_window = '{}' if lookback_days is none else 'case when is_in_window then {} else 0 end' %}
 with
 
 as_of_dates as (
@@ -20,11 +20,11 @@ orders as (
         orders.customer_id,
         orders.sale_date,
         orders.order_count,
-        orders.sales_amount,
-        orders.return_amount
+        orders.return_amount,
+        orders.net_revenue
         {%- if lookback_days is not none %},
-        orders.sale_date
-        >= cast({{ dbt.dateadd('day', -1 * lookback_days, 'as_of_dates.as_of_date') }} as date) as is_in_window
+        {{ dbt.datediff('orders.sale_date', 'as_of_dates.as_of_date', 'day') }}
+        <= {{ lookback_days }} as is_in_window
         {%- endif %}
     from {{ ref('int_orders') }} as orders
     inner join as_of_dates
@@ -39,9 +39,9 @@ customers_with_sales as (
         customer_id,
         min(case when order_count > 0 then sale_date end) as first_order_date,
         max(case when order_count > 0 then sale_date end) as last_order_date,
-        sum(case when {{ in_window }} then order_count else 0 end) as order_count,
-        sum(case when {{ in_window }} then sales_amount else 0 end) as sales_amount,
-        sum(case when {{ in_window }} then return_amount else 0 end) as return_amount
+        sum({{ in_window.format('order_count') }}) as order_count,
+        sum({{ in_window.format('return_amount') }}) as return_amount,
+        sum({{ in_window.format('net_revenue') }}) as net_revenue
     from orders
     group by as_of_date, customer_id
 
@@ -73,8 +73,8 @@ known_customers as (
         first_order_date,
         last_order_date,
         order_count,
-        sales_amount,
-        return_amount
+        return_amount,
+        net_revenue
     from customers_with_sales
     union all
     select
@@ -83,8 +83,8 @@ known_customers as (
         cast(null as date) as first_order_date,
         cast(null as date) as last_order_date,
         0 as order_count,
-        0 as sales_amount,
-        0 as return_amount
+        0 as return_amount,
+        0 as net_revenue
     from known_without_sales
 
 )
@@ -97,9 +97,11 @@ select
         {{ dbt.datediff('known_customers.last_order_date', 'known_customers.as_of_date', 'day') }} as integer
     ) as days_since_last_order,
     cast(known_customers.order_count as integer) as order_count,
-    cast(known_customers.sales_amount as {{ type_money() }}) as sales_amount,
+    cast(
+        known_customers.net_revenue + known_customers.return_amount as {{ type_money() }}
+    ) as sales_amount,
     cast(known_customers.return_amount as {{ type_money() }}) as return_amount,
-    cast(known_customers.sales_amount - known_customers.return_amount as {{ type_money() }}) as net_revenue,
+    cast(known_customers.net_revenue as {{ type_money() }}) as net_revenue,
     known_customers.order_count > 0 as is_scored,
     known_customers.first_order_date,
     known_customers.last_order_date
