@@ -211,6 +211,13 @@ class Run:
     warnings: tuple[str, ...]
     statuses: Mapping[str, str]  # node name → success, pass, warn, error, fail, skipped
 
+    @property
+    def problems(self) -> str:
+        """The log from its first error on."""
+        beginnings = ("Encountered an error", "Failure in ", "Completed with ")
+        places = [self.log.find(beginning) for beginning in beginnings]
+        return self.log[min((place for place in places if place >= 0), default=0) :]
+
 
 class Project:
     """The project in a folder of its own, with a database of its own on one of the targets.
@@ -227,6 +234,7 @@ class Project:
             copy(PROJECT_ROOT / name, self.folder / name)
         self.target = target
         self._parsed: dict[str, Any] = {}
+        self._broken = ""
         self._database: _Database = (
             _DuckDBFile(folder)
             if target == "duckdb"
@@ -245,6 +253,8 @@ class Project:
 
     def start(self) -> None:
         """Shipped seeds, an empty fact_sales, and the marts that come of these."""
+        if self._broken:
+            raise RuntimeError(self._broken)
         shutil.rmtree(self.seeds, ignore_errors=True)
         shutil.copytree(PROJECT_ROOT / "seeds", self.seeds)
         if self._database.start():
@@ -255,7 +265,8 @@ class Project:
         for command in ("seed", "run"):
             run = self.dbt(command)
             if not run.success:
-                raise RuntimeError(f"dbt {command} failed on an empty fact_sales:\n{run.log}")
+                self._broken = f"dbt {command} failed on an empty fact_sales:\n{run.problems}"
+                raise RuntimeError(self._broken)
         self._database.keep()
 
     def land(

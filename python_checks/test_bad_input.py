@@ -321,17 +321,23 @@ ON_POSTGRES = (
 
 
 def build_with_bad_file(project: Project, name: str) -> tuple[str, list[Run], dict[str, int]]:
-    """(the line to expect, [dbt seed, a partial run], marts with rows afterwards)."""
+    """(the line to expect, [dbt seed, a partial run, the gate], marts with rows afterwards)."""
     bad = (BAD_FILES | SEMICOLONS)[name]
     table = Csv(project.seeds / f"{bad.file}.csv")
     names = ",".join(table.header)
-    line = bad.line.replace("{header}", names.replace(",", ";")).replace("{names}", names)
+    # PostgreSQL cuts the one long column name that it reads.
+    single = names.replace(",", ";")[: 63 if project.target == "postgres" else None]
+    line = bad.line.replace("{header}", single).replace("{names}", names)
     bad.edit(table)
     table.write(";" if name in SEMICOLONS else ",")
     empty_the_marts(project)
-    seed = project.dbt("seed", "--select", bad.file)
-    partial = project.dbt("run", "--select", "customer_segments")
-    return line, [seed, partial], rows_in_marts(project)
+    runs = [
+        project.dbt("seed", "--select", bad.file),
+        project.dbt("run", "--select", "customer_segments"),
+    ]
+    if project.target == "postgres":
+        runs.append(project.dbt("run", "--select", "+policy_gate"))
+    return line, runs, rows_in_marts(project)
 
 
 def _plan() -> list[tuple[str, str]]:
@@ -349,10 +355,15 @@ def bad_file_runs(request, workers):
 
 @pytest.mark.parametrize("build", _plan(), ids="-".join)
 def test_a_bad_cell_is_named_and_stops_even_a_partial_run(bad_file_runs, build):
-    line, (seed, partial), changed = bad_file_runs[build].result()
-    assert seed.success, seed.log
+    line, (seed, partial, *gate), changed = bad_file_runs[build].result()
+    assert seed.success, seed.problems
     assert not partial.success
-    assert line in messages(partial), partial.log
+    if gate:
+        # PostgreSQL drops the views on a table that is loaded anew, so the gate is gone with it.
+        assert "Build it first: dbt build -s +policy_gate" in partial.log
+        assert not gate[0].success
+    named = messages([partial, *gate][-1])
+    assert line in named, "\n".join(named[-12:])
     assert changed == {}
 
 
@@ -435,7 +446,7 @@ def build_with_other_spelling(project: Project) -> tuple[list[Run], list[dict[st
 
 def test_byte_order_mark_line_ends_and_blanks_around_cells_do_not_matter(workers):
     runs, (shipped, respelt) = workers.submit("duckdb", build_with_other_spelling).result()
-    assert [run.success for run in runs] == [True] * 4, runs[-1].log
+    assert [run.success for run in runs] == [True] * 4, runs[-1].problems
     assert {mart: differences(shipped[mart], respelt[mart]) for mart in MARTS} == dict.fromkeys(
         MARTS, ""
     )
@@ -522,14 +533,13 @@ BAD_VARS: list[tuple[dict[str, Any], list[str]]] = [
     (
         {"segment_scheme": "core_six"},
         [
-            "var, column segment_scheme: found 'core_six'; "
-            "accepted: one of classic_eleven, core_five",
+            "var segment_scheme: found core_six; accepted: one of classic_eleven, core_five",
         ],
     ),
     (
         {"score_tiles": 4},
         [
-            "var, column score_tiles: found '4'; "
+            "var score_tiles: found 4; "
             "accepted: 5 (the scheme core_five is written for that many)",
         ],
     ),
@@ -570,32 +580,23 @@ def run_with_bad_vars(
     return run, rows_in_marts(project)
 
 
-@pytest.fixture(scope="module")
-def bad_var_runs(workers):
-    return [
-        workers.submit("duckdb", run_with_bad_vars, vars, select)
-        for vars, _ in BAD_VARS
-        for select in ((), ("--select", "customer_segments"))
-        if not select or set(vars) & {"segment_scheme", "score_tiles"} and len(vars) == 1
-    ]
-
-
 @pytest.mark.parametrize("number", range(len(BAD_VARS)))
 def test_bad_vars_are_all_named_and_nothing_is_built(workers, number):
     vars, lines = BAD_VARS[number]
     run, changed = workers.submit("duckdb", run_with_bad_vars, vars, ()).result()
     assert not run.success
-    assert [line for line in lines if line not in messages(run)] == [], run.log
+    assert [line for line in lines if line not in messages(run)] == [], run.problems
     assert changed == {}
 
 
-@pytest.mark.parametrize("vars", [{"segment_scheme": "core_six"}, {"score_tiles": 4}])
-def test_a_scheme_that_does_not_fit_stops_even_a_partial_run(workers, vars):
+@pytest.mark.parametrize("number", [3, 4])
+def test_a_scheme_that_does_not_fit_stops_even_a_partial_run(workers, number):
+    vars, (line,) = BAD_VARS[number]
     select = ("--select", "customer_segments", "segment_summary")
     run, changed = workers.submit("duckdb", run_with_bad_vars, vars, select).result()
     assert not run.success, "a partial run took a scheme that it cannot use"
-    (name,) = vars
-    assert name in run.log and changed == {}
+    assert line in messages(run), run.problems
+    assert changed == {}
 
 
 def run_without_required_column(project: Project) -> Run:
@@ -613,7 +614,7 @@ def test_a_required_column_that_is_not_there_is_named(workers, target):
         "var sales_columns: found no revenue; accepted: an entry revenue: <your column>, since "
         "raw.fact_sales has only customer_id, sale_date, amount, order_id"
     )
-    assert line in messages(run), run.log
+    assert line in messages(run), run.problems
 
 
 # ---------------------------------------------------------------------------------------------
@@ -656,7 +657,7 @@ def odd_builds(workers):
 @pytest.mark.parametrize("target", TARGETS)
 def test_empty_sales_build_empty_marts_of_the_right_shape_with_a_warning(odd_builds, target):
     run, marts, columns = odd_builds[target, "empty_sales"].result()
-    assert run.success, run.log
+    assert run.success, run.problems
     assert set(run.statuses.values()) <= {"success", "pass", "warn"}
     assert "The sales source is empty" in "\n".join(run.warnings)
     assert columns == odd_builds[target, "ties_everywhere"].result()[2]
@@ -677,7 +678,7 @@ def test_empty_sales_build_empty_marts_of_the_right_shape_with_a_warning(odd_bui
 
 def test_sales_of_which_none_can_be_used_build_with_warnings(odd_builds):
     run, marts, _ = odd_builds["duckdb", "all_rejected"].result()
-    assert run.success, run.log
+    assert run.success, run.problems
     assert "No row of the sales source can be used" in "\n".join(run.warnings)
     assert sorted(marts["rfm_marts.build_warnings"]["warning_code"]) == [
         "no_sales",
@@ -689,7 +690,7 @@ def test_sales_of_which_none_can_be_used_build_with_warnings(odd_builds):
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_good_build_passes_its_own_tests(odd_builds, target):
     run, _, _ = odd_builds[target, "ties_everywhere"].result()
-    assert run.success, run.log
+    assert run.success, run.problems
     assert set(run.statuses.values()) <= {"success", "pass", "warn"}
 
 
@@ -720,7 +721,7 @@ def build_with_gap(project: Project, name: str) -> tuple[Run, pd.DataFrame]:
 @pytest.mark.parametrize("target, name", [*(("duckdb", name) for name in GAPS), ("postgres", "end")])
 def test_a_missed_load_is_a_warning_with_its_dates(workers, target, name):
     run, warnings = workers.submit(target, build_with_gap, name).result()
-    assert run.success, run.log
+    assert run.success, run.problems
     found = warnings.loc[warnings["warning_code"] == "missing_days", "message"].tolist()
     assert found == [f"{text}: was a load missed?" for text in GAPS[name][2]]
     assert [text for text in found if not any(text in line for line in run.warnings)] == []
@@ -766,7 +767,7 @@ def _contract(relation: str) -> str:
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_table_with_other_names_is_mapped_by_vars(workers, target):
     run, found = workers.submit(target, build_mapped).result()
-    assert run.success, run.log
+    assert run.success, run.problems
     assert_same(expected_marts(Source(hard_cases.flagged_returns().sales), LATEST), found)
 
 
@@ -800,6 +801,6 @@ def build_shapes(project: Project) -> list[tuple[Run, dict[str, list[str]]]]:
 @pytest.mark.parametrize("target", TARGETS)
 def test_columns_do_not_depend_on_optional_sources_or_vars(workers, target):
     little, everything = workers.submit(target, build_shapes).result()
-    assert little[0].success and everything[0].success, everything[0].log
+    assert little[0].success and everything[0].success, everything[0].problems
     assert "rfm_marts.customer_segments" in little[1]
     assert little[1] == everything[1]

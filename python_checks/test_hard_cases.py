@@ -112,7 +112,7 @@ def test_the_marts_are_what_the_definitions_say(builds, build):
     _, name, tie_method = build
     case = CASES[name]
     run, found = builds[build].result()
-    assert run.success, run.log
+    assert run.success, run.problems
     vars = case_vars(case, tie_method)
     source = Source(case.sales, case.customers, LATEST_PLAUSIBLE_DATE)
     expected = expected_marts(source, vars) | expected_staging(source, vars)

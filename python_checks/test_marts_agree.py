@@ -107,7 +107,7 @@ def demo(request, postgres, tmp_path_factory) -> Iterator[Connect]:
     project.start()
     project.load(load_demo.load)
     run = project.dbt("run", vars=DEMO_VARS)
-    assert run.success, run.log
+    assert run.success, run.problems
     yield project.connect
     remove_databases(folder.name, postgres)
 
@@ -405,7 +405,7 @@ def build_variant(
     load(project)
     if variant.seed_rows:
         seed = project.dbt("seed")
-        assert seed.success, seed.log
+        assert seed.success, seed.problems
     run = project.dbt("run", "--exclude", "build_warnings", vars=variant.vars)
     found = {name: project.read(name) for name in WITHOUT_STAGING} if run.success else {}
     return run, found, read_policy(project.seeds)
@@ -477,7 +477,7 @@ def builds(request, workers) -> dict[tuple[str, str], Future]:
 @pytest.mark.parametrize("build", _part_plan(), ids="-".join)
 def test_part_of_the_demo_agrees_under_other_settings(builds, part_of_the_demo, build):
     run, found, policy = builds[build].result()
-    assert run.success, run.log
+    assert run.success, run.problems
     assert_same(expected_marts(part_of_the_demo, _vars(build[1]), policy), found)
 
 
@@ -485,7 +485,7 @@ def test_part_of_the_demo_agrees_under_other_settings(builds, part_of_the_demo, 
 @pytest.mark.parametrize("build", CDNOW_PLAN, ids="-".join)
 def test_cdnow_agrees(builds, cdnow, build):
     run, found, policy = builds[build].result()
-    assert run.success, run.log
+    assert run.success, run.problems
     assert_same(expected_marts(cdnow, _vars(build[1]), policy), found)
     if build[1] == "cdnow":
         mart = found["rfm_marts.customer_rfm"]

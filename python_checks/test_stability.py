@@ -30,7 +30,7 @@ def _build(project: Project, sales: pd.DataFrame | None = None) -> dict[str, pd.
     if sales is not None:
         project.land("fact_sales", sales, SALES.column_types)
     run = project.dbt(*SOURCES_TO_MARTS, vars=VARS)
-    assert run.success, run.log
+    assert run.success, run.problems
     return {name: plain(project.read(name)) for name in RELATIONS}
 
 

@@ -100,6 +100,22 @@
         {%- endif -%}
     {%- endfor -%}
 
+    {#- A mistyped name would otherwise do nothing, silently. Others than ours may be for models of
+        your own. -#}
+    {%- set known = (whole_numbers.keys() | list) + (numbers.keys() | list) + [
+        'tie_method', 'history_grain', 'count_zero_value_orders', 'using_customers',
+        'using_products', 'as_of_date', 'latest_plausible_date', 'lookback_days', 'score_group',
+        'source_schema', 'sales_table', 'customers_table', 'products_table', 'sales_columns',
+        'customers_columns', 'products_columns', 'segment_scheme', 'customer_rfm_name',
+        'customer_rfm_schema',
+    ] -%}
+    {%- for name in invocation_args_dict.get('vars') or {} if name not in known -%}
+        {%- do exceptions.warn(
+            "var " ~ name ~ ": found in --vars, but this project has no such var; accepted: "
+            ~ known | sort | join(', ')
+        ) -%}
+    {%- endfor -%}
+
     {%- set problems = problems | reject('none') | list -%}
     {%- if problems -%}
         {%- do exceptions.raise_compiler_error(

@@ -69,6 +69,33 @@
 {%- endmacro %}
 
 
+{#- What the headers of the policy files have too much or too little: [seed, found, accepted] each.
+    `relations`: seed -> its table; only the database knows the columns that were loaded. -#}
+{% macro policy_header_problems(relations) %}
+    {%- set problems = [] -%}
+    {%- for seed, relation in relations.items() if policy_seed_node(seed) -%}
+        {%- set expected = policy_seed_node(seed)['columns'].keys() | list -%}
+        {%- set found = adapter.get_columns_in_relation(relation) | map(attribute='name') | list -%}
+        {%- set accepted = 'the header ' ~ expected | join(',') -%}
+        {%- if found | length == 1 and (';' in found[0] or '\t' in found[0]) -%}
+            {%- do problems.append([seed, found[0], accepted
+                ~ '. The file is separated by semicolons or tabs: save it as CSV with commas'
+                ~ ' (and numbers with a point)']) -%}
+        {%- else -%}
+            {%- for column in expected if column not in found -%}
+                {%- do problems.append([seed, 'no column ' ~ column, accepted]) -%}
+            {%- endfor -%}
+            {%- for column in found if column not in expected -%}
+                {%- do problems.append(
+                    [seed, 'a column ' ~ column ~ ' that is not known', accepted]
+                ) -%}
+            {%- endfor -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(problems) }}
+{% endmacro %}
+
+
 {#- The policy files that the gate checks. A new seed with `meta` in seeds/_seeds.yml is added
     here. -#}
 {% macro policy_seeds() %}

@@ -14,6 +14,7 @@
 {#- Raises the rows of policy_violations as one message. Only a run that builds can ask the
     database; compiling, linting and documenting must work on an empty one. -#}
 {% macro raise_policy_violations(violations) %}
+    {%- set schemes = ref('policy_segment_schemes') -%}
     {%- if not execute or flags.WHICH not in ('build', 'run', 'retry') -%}
         {{ return('') }}
     {%- endif -%}
@@ -23,13 +24,30 @@
             ~ " -s +policy_gate"
         ) -%}
     {%- endif -%}
-    {%- set rows = run_query(
-        "select file_name, csv_row, column_name, found, accepted from " ~ violations
-        ~ " order by file_name, csv_row, column_name, found, accepted"
-    ) -%}
+    {#- Views know headers as they were when the views were made: a partial run looks at them anew. -#}
+    {%- set rows = [] -%}
+    {%- if 'model.rfm_retention.policy_violations' not in selected_resources -%}
+        {%- set relations = {} -%}
+        {%- for seed in policy_seeds() -%}
+            {%- set node = policy_seed_node(seed) -%}
+            {%- do relations.update({seed: api.Relation.create(
+                database=node.database, schema=node.schema, identifier=node.alias
+            )}) -%}
+        {%- endfor -%}
+        {%- for problem in policy_header_problems(relations) -%}
+            {%- do rows.append([problem[0] ~ '.csv', 1, 'the header', problem[1], problem[2]]) -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {%- if not rows -%}
+        {%- do rows.extend(policy_var_problems(schemes)) -%}
+        {%- do rows.extend(run_query(
+            "select file_name, csv_row, column_name, found, accepted from " ~ violations
+            ~ " order by file_name, csv_row, column_name, found, accepted"
+        ).rows) -%}
+    {%- endif -%}
     {%- if rows | length > 0 -%}
         {%- set lines = [] -%}
-        {%- for row in rows.rows[:50] -%}
+        {%- for row in rows[:50] -%}
             {%- set place = [row[0]] -%}
             {%- if row[1] is not none -%}{%- do place.append('row ' ~ row[1] | int) -%}{%- endif -%}
             {%- if row[2] is not none -%}{%- do place.append('column ' ~ row[2]) -%}{%- endif -%}
@@ -45,4 +63,25 @@
             ~ "(row 1 is the header):\n" ~ lines | join('\n')
         ) -%}
     {%- endif -%}
+{% endmacro %}
+
+
+{#- The vars that name a scheme, against the schemes there are: rows of the gate's message. -#}
+{% macro policy_var_problems(schemes) %}
+    {%- set tiles = {} -%}
+    {%- for row in run_query(
+        "select segment_scheme, score_tiles from " ~ schemes ~ " order by segment_scheme"
+    ).rows -%}
+        {%- do tiles.update({row[0]: row[1] | int}) -%}
+    {%- endfor -%}
+    {%- set scheme = var('segment_scheme') -%}
+    {%- if scheme not in tiles -%}
+        {{ return([['var segment_scheme', none, none, scheme, 'one of ' ~ tiles | join(', ')]]) }}
+    {%- elif tiles[scheme] != var('score_tiles') -%}
+        {{ return([[
+            'var score_tiles', none, none, var('score_tiles'),
+            tiles[scheme] ~ ' (the scheme ' ~ scheme ~ ' is written for that many)',
+        ]]) }}
+    {%- endif -%}
+    {{ return([]) }}
 {% endmacro %}

@@ -28,7 +28,7 @@
 {#- The three scores as one code: a digit each (543), or two digits each when a score can be ten
     (100503). -#}
 {% macro rfm_code(recency, frequency, monetary) -%}
-    {%- set digits = 2 if var('score_tiles') > 9 else 1 -%}
+    {%- set digits = 2 if var('score_tiles') | int > 9 else 1 -%}
     {%- set parts = [] -%}
     {%- for score in (recency, frequency, monetary) -%}
         {%- set text = "cast(" ~ score ~ " as " ~ dbt.type_string() ~ ")" -%}
@@ -48,7 +48,7 @@
             + {{ weights[1] }} * {{ frequency }}
             + {{ weights[2] }} * {{ monetary }}
         ) as {{ type_double() }}
-    ) / {{ weights | sum }}
+    ) / {{ weights | map('float') | sum }}
 {%- endmacro %}
 
 

@@ -1,8 +1,8 @@
 {#- Which column of the user's table feeds each of our columns, and of what type it is.
 
-    Returns {our name: {'name': their name or none, 'type': type family, 'kind': kind}}.
-    A column that the var <entity>_columns maps is taken exactly as written. One that is not mapped is
-    found under our name in any case, and an optional one that is not there is none: a typed null. -#}
+    Returns {our name: {'name': their name or none, 'type': type family, 'kind': kind}}. A column
+    that the var <entity>_columns maps is taken exactly as written. One that is not mapped is found
+    under our name in any case, and an optional one that is not there is none: a typed null. -#}
 {% macro source_columns(entity) %}
     {%- set spec = source_entities()[entity] -%}
     {%- set mapped = var(entity ~ '_columns', {}) or {} -%}
@@ -49,13 +49,16 @@
 {% endmacro %}
 
 
-{#- The column that the var score_group names: {'entity', 'column'}, or none when scores are not grouped.
+{#- The column that the var score_group names: {'entity', 'column'}, or none when scores are not
+    grouped.
 
-    Written `customers.<column>`, `sales.<column>`, or just `<column>` (customers are looked at first).
-    The column is one of ours or one of the source table's own. -#}
+    Written `customers.<column>`, `sales.<column>`, or just `<column>` (customers are looked at
+    first). The column is one of ours or one of the source table's own. -#}
 {% macro score_group_column() %}
     {%- set setting = var('score_group') -%}
-    {%- if setting is none or setting | string | lower in ('off', 'false', '', 'none', 'null') or not execute -%}
+    {%- if setting is none
+        or setting | string | lower in ('off', 'false', '', 'none', 'null')
+        or not execute -%}
         {{ return(none) }}
     {%- endif -%}
     {%- set parts = (setting | string).split('.') -%}
@@ -78,8 +81,9 @@
 
 {#- The body of a base model: the source table under our names and types, one row for one row.
 
-    Money, dates and numbers are null where the source's value cannot be used; the columns in `keep_text` also
-    show the source's own text (`<column>_text`). An entity that is not in use has the same columns and no rows. -#}
+    Money, dates and numbers are null where the source's value cannot be used; the columns in
+    `keep_text` also show the source's own text (`<column>_text`). An entity that is not in use has
+    the same columns and no rows. -#}
 {% macro read_source(entity, keep_text=[]) %}
     {%- if not is_using(entity) -%}
         {%- set relation = none -%}
@@ -96,7 +100,8 @@
     {%- endif -%}
 select
     {%- for name, column in columns.items() %}
-    {%- set quoted = none if column['name'] is none else adapter.quote(column['name']) %}
+    {%- set quoted = none if column['name'] is none
+        else adapter.quote(column['name'] | replace('"', '""')) %}
     {{ source_value(quoted, column['type'], column['kind']) }} as {{ name }}
     {%- if name in keep_text %},
     cast({{ quoted }} as {{ dbt.type_string() }}) as {{ name }}_text
@@ -108,13 +113,15 @@ select
 {% endmacro %}
 
 
-{#- Whether the sales carry order ids at all. Without them no order can spread over days, which saves a pass. -#}
+{#- Whether the sales carry order ids at all. Without them no order can spread over days, which
+    saves a pass. -#}
 {% macro sales_have_order_ids() %}
     {{ return(not execute or source_columns('sales')['order_id']['name'] is not none) }}
 {% endmacro %}
 
 
-{#- Whether the sales carry ids of their own. Without them no row can be a repeat, which saves a sort. -#}
+{#- Whether the sales carry ids of their own. Without them no row can be a repeat, which saves a
+    sort. -#}
 {% macro sales_have_sale_ids() %}
     {{ return(not execute or source_columns('sales')['sale_id']['name'] is not none) }}
 {% endmacro %}

@@ -6,10 +6,11 @@
 {% macro type_money_total() %}numeric(28, 2){% endmacro %}
 
 
-{#- An amount of money divided by a whole number, rounded half away from zero to the cent; null for none.
+{#- An amount of money divided by a whole number, rounded half away from zero to the cent; null for
+    none.
 
-    Dispatched: DuckDB divides decimals as floating point (10.05 / 10 would be 1.00), so there whole cents are
-    divided as integers. -#}
+    Dispatched: DuckDB divides decimals as floating point (10.05 / 10 would be 1.00), so there whole
+    cents are divided as integers. -#}
 {% macro money_per(amount, number) %}
     {{- return(adapter.dispatch('money_per', 'rfm_retention')(amount, number)) -}}
 {% endmacro %}
@@ -22,33 +23,44 @@
     cast(
         cast(
             case when {{ amount }} < 0 then -1 else 1 end
-            * ((cast(200 * cast(abs({{ amount }}) as numeric(30, 2)) as hugeint) + {{ number }}) // nullif(2 * {{ number }}, 0))
+            * (
+                (cast(200 * cast(abs({{ amount }}) as numeric(30, 2)) as hugeint) + {{ number }})
+                // nullif(2 * {{ number }}, 0)
+            )
             as numeric(18, 0)
         ) * 0.01 as {{ type_money() }}
     )
 {%- endmacro %}
 
 
-{#- A quartile of money, rounded half away from zero to the cent. Interpolated in cents: quarters of whole numbers
-    are exact in floating point (below 2^53 cents), while DuckDB would cut a decimal result off. -#}
+{#- A quartile of money, rounded half away from zero to the cent. Interpolated in cents: quarters of
+    whole numbers are exact in floating point (below 2^53 cents), while DuckDB would cut a decimal
+    result off. -#}
 {% macro money_quantile(share, amount) -%}
     {%- set quantile -%}
-    percentile_cont({{ share }}) within group (order by cast(100 * cast({{ amount }} as numeric(30, 2)) as {{ type_double() }}))
+    percentile_cont({{ share }}) within group (
+        order by cast(100 * cast({{ amount }} as numeric(30, 2)) as {{ type_double() }})
+    )
     {%- endset -%}
-    cast(cast(sign({{ quantile }}) * floor(abs({{ quantile }}) + 0.5) as numeric(18, 0)) * 0.01 as {{ type_money() }})
+    cast(
+        cast(sign({{ quantile }}) * floor(abs({{ quantile }}) + 0.5) as numeric(18, 0)) * 0.01
+        as {{ type_money() }}
+    )
 {%- endmacro %}
 
 
 {% macro type_quantity() %}numeric(18, 4){% endmacro %}
 
 
-{#- Eight-byte floating point, for shares and rates. "double" alone does not parse on PostgreSQL. -#}
+{#- Eight-byte floating point, for shares and rates. "double" alone does not parse on
+    PostgreSQL. -#}
 {% macro type_double() %}
     {{- 'double' if target.type == 'spark' else 'double precision' -}}
 {% endmacro %}
 
 
-{#- Text that orders byte by byte on every engine; only PostgreSQL would follow the database's language. -#}
+{#- Text that orders byte by byte on every engine; only PostgreSQL would follow the database's
+    language. -#}
 {% macro bytewise(expression) %}
     {{- ('(' ~ expression ~ ') collate "C"') if target.type == 'postgres' else expression -}}
 {% endmacro %}
@@ -72,10 +84,12 @@
 {% endmacro %}
 
 
-{#- A cast inside a `case` that has already looked at the text. DuckDB and Spark may evaluate ahead of the
-    condition, so there the cast itself must not fail; PostgreSQL has no try_cast and keeps the order. -#}
+{#- A cast inside a `case` that has already looked at the text. DuckDB and Spark may evaluate ahead
+    of the condition, so there the cast itself must not fail; PostgreSQL has no try_cast and keeps
+    the order. -#}
 {% macro guarded_cast(expression, type) %}
-    {{- ('cast(' if target.type == 'postgres' else 'try_cast(') ~ expression ~ ' as ' ~ type ~ ')' -}}
+    {%- set cast = 'cast' if target.type == 'postgres' else 'try_cast' -%}
+    {{- cast ~ '(' ~ expression ~ ' as ' ~ type ~ ')' -}}
 {% endmacro %}
 
 
@@ -111,8 +125,9 @@
 {%- endmacro %}
 
 
-{#- Numeric text below 1e12 → decimal, rounded half away from zero once. Text with an exponent goes over more
-    digits than any number in that range needs: DuckDB takes 8.9e-16 for 0.01 when cast to two digits at once. -#}
+{#- Numeric text below 1e12 → decimal, rounded half away from zero once. Text with an exponent goes
+    over more digits than any number in that range needs: DuckDB takes 8.9e-16 for 0.01 when cast to
+    two digits at once. -#}
 {% macro exact_decimal(expression, type) -%}
     case
         when position('e' in lower({{ expression }})) > 0
@@ -122,16 +137,20 @@
 {%- endmacro %}
 
 
-{#- Whether text starts with a real calendar date in ISO form, alone or with a time of day and a zone. -#}
+{#- Whether text starts with a real calendar date in ISO form, alone or with a time of day and a
+    zone. -#}
 {% macro is_iso_date(expression) -%}
-    {%- set pattern -%}
-        ^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]{1,9})?)?( ?(Z|[+-][0-9]{2}(:?[0-9]{2})?))?)?$
-    {%- endset -%}
+    {%- set day = '[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])' -%}
+    {%- set time = '([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]{1,9})?)?' -%}
+    {%- set zone = ' ?(Z|[+-][0-9]{2}(:?[0-9]{2})?)' -%}
+    {%- set pattern = '^' ~ day ~ '([T ]' ~ time ~ '(' ~ zone ~ ')?)?$' -%}
     {%- set year = guarded_cast("substring(" ~ expression ~ ", 1, 4)", "integer") -%}
     case
         when not {{ matches(expression, pattern) }} then false
         when substring({{ expression }}, 1, 4) = '0000' then false
-        when substring({{ expression }}, 6, 5) in ('02-30', '02-31', '04-31', '06-31', '09-31', '11-31') then false
+        when substring({{ expression }}, 6, 5)
+            in ('02-30', '02-31', '04-31', '06-31', '09-31', '11-31')
+            then false
         when substring({{ expression }}, 6, 5) = '02-29'
             then mod({{ year }}, 4) = 0 and (mod({{ year }}, 100) <> 0 or mod({{ year }}, 400) = 0)
         else true

@@ -1,5 +1,7 @@
 -- Grain: one row per as_of_date: the current one and the grid dates of the history.
 -- The current date is the day after the last accepted sale, so the clock of the build is the data.
+{%- set given_date = var('as_of_date') %}
+{%- set grain = var('history_grain') %}
 with
 
 last_sale as (
@@ -11,29 +13,25 @@ last_sale as (
 
 current_date_of_data as (
 
-    select
-        {% if var('as_of_date') is not none -%}
-        {{ date_literal(var('as_of_date')) }} as as_of_date
-        {%- else -%}
-        cast({{ dbt.dateadd('day', 1, 'last_sale_date') }} as date) as as_of_date
-        {%- endif %}
+    {% if given_date is not none %}
+    select {{ date_literal(given_date) }} as as_of_date
     from last_sale
-    {%- if var('as_of_date') is none %}
+    {% else %}
+    select cast({{ dbt.dateadd('day', 1, 'last_sale_date') | trim }} as date) as as_of_date
+    from last_sale
     where last_sale_date is not null
-    {%- endif %}
+    {% endif %}
 
 ),
 
 grid_dates as (
 
-    {% for period in range(var('history_periods')) -%}
-    select
-        cast(
-            {{ dbt.dateadd(var('history_grain'), -period, dbt.date_trunc(var('history_grain'), 'as_of_date')) }} as date
-        ) as as_of_date
+    {% for period in range(var('history_periods') | int) %}
+    {%- set grid_date = dbt.dateadd(grain, -period, dbt.date_trunc(grain, 'as_of_date')) | trim %}
+    select cast({{ grid_date }} as date) as as_of_date
     from current_date_of_data
     union
-    {% endfor -%}
+    {% endfor %}
     select as_of_date
     from current_date_of_data
 

@@ -1,7 +1,13 @@
 -- Grain: one row per (as_of_date, customer_id), every customer known at that date.
--- `is_scored` = at least one order in the window; the others are prospects (never ordered) or dormant.
+-- `is_scored` = at least one order in the window; the others are prospects (never ordered) or
+-- dormant.
 {%- set lookback_days = var('lookback_days') %}
-{%- set in_window = '{}' if lookback_days is none else 'case when is_in_window then {} else 0 end' %}
+{%- set in_window = '{}' if lookback_days is none
+    else 'case when is_in_window then {} else 0 end' %}
+{%- set sale_age = dbt.datediff('orders.sale_date', 'as_of_dates.as_of_date', 'day') | trim %}
+{%- set days_since_last_order = dbt.datediff(
+    'known_customers.last_order_date', 'known_customers.as_of_date', 'day'
+) | trim %}
 with
 
 as_of_dates as (
@@ -18,14 +24,13 @@ orders as (
     select
         as_of_dates.as_of_date,
         orders.customer_id,
-        orders.sale_date,
         orders.order_count,
         orders.return_amount,
-        orders.net_revenue
-        {%- if lookback_days is not none %},
-        {{ dbt.datediff('orders.sale_date', 'as_of_dates.as_of_date', 'day') }}
-        <= {{ lookback_days }} as is_in_window
-        {%- endif %}
+        orders.net_revenue,
+        {% if lookback_days is not none %}
+        {{ sale_age }} <= {{ lookback_days }} as is_in_window,
+        {% endif %}
+        orders.sale_date
     from {{ ref('int_orders') }} as orders
     inner join as_of_dates
         on orders.sale_date < as_of_dates.as_of_date
@@ -55,7 +60,7 @@ known_without_sales as (
     from as_of_dates
     inner join {{ ref('stg_customers') }} as customers
         on
-            customers.created_date < as_of_dates.as_of_date
+            as_of_dates.as_of_date > customers.created_date
             or (customers.created_date is null and as_of_dates.is_current)
     left join customers_with_sales
         on
@@ -93,9 +98,7 @@ select
     known_customers.as_of_date,
     known_customers.customer_id,
     coalesce(score_groups.score_group, '{{ whole_base() }}') as score_group,
-    cast(
-        {{ dbt.datediff('known_customers.last_order_date', 'known_customers.as_of_date', 'day') }} as integer
-    ) as days_since_last_order,
+    cast({{ days_since_last_order }} as integer) as days_since_last_order,
     cast(known_customers.order_count as integer) as order_count,
     cast(
         known_customers.net_revenue + known_customers.return_amount as {{ type_money() }}

@@ -41,8 +41,9 @@ order_starts as (
         {% if has_order_ids -%}
         case
             when order_id is null then sale_line_count
-            when sale_date = min(case when sale_line_count > 0 then sale_date end)
-                over (partition by customer_id, order_id)
+            when
+                sale_date = min(case when sale_line_count > 0 then sale_date end)
+                    over (partition by customer_id, order_id)
                 then 1
             else 0
         end as order_count

@@ -1,9 +1,14 @@
 -- Grain: one row per (as_of_date, customer_id), scored customers only.
--- Every score runs from worst (1) to best. Ties share the lowest tile they touch, or are split by customer id;
--- int_score_tiles is joined three times and not once through a CTE, which PostgreSQL joins without statistics.
+-- Every score runs from worst (1) to best. Ties share the lowest tile they touch, or are split by
+-- customer id; int_score_tiles is joined three times and not once through a CTE, which PostgreSQL
+-- joins without statistics.
 -- `<dimension>_score_of_five` feeds the fixed contract customer_rfm, whatever the number of tiles.
-{%- set dimensions = {'recency': 'days_since_last_order', 'frequency': 'order_count', 'monetary': 'net_revenue'} %}
-{%- set tiles = var('score_tiles') %}
+{%- set dimensions = {
+    'recency': 'days_since_last_order',
+    'frequency': 'order_count',
+    'monetary': 'net_revenue',
+} %}
+{%- set tiles = var('score_tiles') | int %}
 {%- set is_split = var('tie_method') == 'split' %}
 {%- set is_grouped = score_group_column() is not none %}
 with
@@ -15,25 +20,24 @@ metrics as (
         metrics.customer_id,
         metrics.score_group,
         score_groups.scored_within,
+        {% for dimension, measure in (dimensions if is_split else {}).items() %}
+        {%- set place_in_base = "row_number() over (partition by metrics.as_of_date, metrics."
+            ~ measure ~ " order by " ~ bytewise('metrics.customer_id') ~ ")" %}
+        {%- set place_in_group = place_in_base.replace(
+            "as_of_date,", "as_of_date, score_groups.scored_within,"
+        ) %}
+        {% if is_grouped %}
+        case
+            when score_groups.scored_within = '{{ whole_base() }}' then {{ place_in_base }}
+            else {{ place_in_group }}
+        end as {{ dimension }}_place_in_tie,
+        {% else %}
+        {{ place_in_base }} as {{ dimension }}_place_in_tie,
+        {% endif %}
+        {% endfor %}
         metrics.days_since_last_order,
         metrics.order_count,
         metrics.net_revenue
-        {%- if is_split %}
-        {%- for dimension, measure in dimensions.items() %}
-        {%- set place_in_base = "row_number() over (partition by metrics.as_of_date, metrics." ~ measure
-            ~ " order by " ~ bytewise('metrics.customer_id') ~ ")" %}
-        {%- set place_in_group = place_in_base.replace("as_of_date,", "as_of_date, score_groups.scored_within,") %},
-        {%- if is_grouped %}
-        case
-            when score_groups.scored_within = '{{ whole_base() }}'
-                then {{ place_in_base }}
-            else {{ place_in_group }}
-        end as {{ dimension }}_place_in_tie
-        {%- else %}
-        {{ place_in_base }} as {{ dimension }}_place_in_tie
-        {%- endif %}
-        {%- endfor %}
-        {%- endif %}
     from {{ ref('int_customer_metrics') }} as metrics
     inner join {{ ref('int_score_groups') }} as score_groups
         on
@@ -50,36 +54,36 @@ scored as (
         metrics.customer_id,
         metrics.score_group,
         metrics.scored_within,
+        {% for dimension in dimensions %}
+        {%- set rows_before = "({0}_tiles.rows_before + metrics.{0}_place_in_tie - 1)".format(
+            dimension
+        ) %}
+        {% for name, tile_count in {'_score': tiles, '_score_of_five': 5}.items() %}
+        {% if is_split %}
+        case
+            when {{ dimension }}_tiles.is_fixed and {{ 'true' if tile_count == tiles else 'false' }}
+                then {{ dimension }}_tiles.lowest_score
+            else {{ tile_of_position(rows_before, dimension ~ '_tiles.row_count', tile_count) }}
+        end as {{ dimension }}{{ name }},
+        {% elif tile_count == tiles %}
+        {{ dimension }}_tiles.lowest_score as {{ dimension }}{{ name }},
+        {% else %}
+        {{ dimension }}_tiles.lowest_score_of_five as {{ dimension }}{{ name }},
+        {% endif %}
+        {% endfor %}
+        {% endfor %}
         metrics.days_since_last_order,
         metrics.order_count,
-        metrics.net_revenue,
-        {%- for dimension in dimensions %}
-        {%- for name, tile_count in {'_score': tiles, '_score_of_five': 5}.items() %}
-        {%- set fixed = 'true' if tile_count == tiles else 'false' %}
-        {%- if is_split %}
-        {%- set rows_before %}({{ dimension }}_tiles.rows_before + metrics.{{ dimension }}_place_in_tie - 1){% endset %}
-        case
-            when {{ dimension }}_tiles.is_fixed and {{ fixed }} then {{ dimension }}_tiles.lowest_score
-            else {{ tile_of_position(rows_before, dimension ~ '_tiles.row_count', tile_count) }}
-        end as {{ dimension }}{{ name }}
-        {%- elif tile_count == tiles %}
-        {{ dimension }}_tiles.lowest_score as {{ dimension }}{{ name }}
-        {%- else %}
-        {{ dimension }}_tiles.lowest_score_of_five as {{ dimension }}{{ name }}
-        {%- endif %}
-        {{- ',' if not loop.last }}
-        {%- endfor %}
-        {{- ',' if not loop.last }}
-        {%- endfor %}
+        metrics.net_revenue
     from metrics
-    {%- for dimension, measure in dimensions.items() %}
+    {% for dimension, measure in dimensions.items() %}
     inner join {{ ref('int_score_tiles') }} as {{ dimension }}_tiles
         on
             metrics.as_of_date = {{ dimension }}_tiles.as_of_date
             and metrics.scored_within = {{ dimension }}_tiles.scored_within
             and {{ dimension }}_tiles.dimension = '{{ dimension }}'
             and cast(metrics.{{ measure }} as {{ type_money() }}) = {{ dimension }}_tiles.value
-    {%- endfor %}
+    {% endfor %}
 
 )
 

@@ -1,8 +1,13 @@
 -- Grain: one row per (as_of_date, scored_within, dimension, value) that a scored customer has.
--- The histogram of distinct values knows everything that NTILE does: how many customers stand before a value
--- and how many share it. Scoring it instead of the customers is several times faster and settles ties once.
-{%- set dimensions = {'recency': 'days_since_last_order', 'frequency': 'order_count', 'monetary': 'net_revenue'} %}
-{%- set tiles = var('score_tiles') %}
+-- The histogram of distinct values knows everything that NTILE does: how many customers stand
+-- before a value and how many share it. Scoring it instead of the customers is several times faster
+-- and settles ties once.
+{%- set dimensions = {
+    'recency': 'days_since_last_order',
+    'frequency': 'order_count',
+    'monetary': 'net_revenue',
+} %}
+{%- set tiles = var('score_tiles') | int %}
 with
 
 metrics as (
@@ -22,7 +27,8 @@ metrics as (
 
 ),
 
--- The whole base holds every scored customer, those of large groups too: small groups are compared with all.
+-- The whole base holds every scored customer, those of large groups too: small groups are compared
+-- with all.
 scored_bases as (
 
     select
@@ -32,13 +38,14 @@ scored_bases as (
         order_count,
         net_revenue
     from metrics
-    {%- if score_group_column() is not none %}
-    where exists (
-        select 1 from {{ ref('int_score_groups') }} as score_groups
-        where
-            score_groups.as_of_date = metrics.as_of_date
-            and score_groups.scored_within = '{{ whole_base() }}'
-    )
+    {% if score_group_column() is not none %}
+    where
+        exists (
+            select 1 from {{ ref('int_score_groups') }} as score_groups
+            where
+                score_groups.as_of_date = metrics.as_of_date
+                and score_groups.scored_within = '{{ whole_base() }}'
+        )
     union all
     select
         as_of_date,
@@ -48,24 +55,25 @@ scored_bases as (
         net_revenue
     from metrics
     where scored_within <> '{{ whole_base() }}'
-    {%- endif %}
+    {% endif %}
 
 ),
 
 histogram as (
-    {%- for dimension, measure in dimensions.items() %}
 
+    {% for dimension, measure in dimensions.items() %}
     select
         as_of_date,
         scored_within,
         '{{ dimension }}' as dimension,
-        cast({{ measure }} as {{ type_money() }}) as value,
+        -- A keyword of the SQL standard only; both engines take it as a name.
+        cast({{ measure }} as {{ type_money() }}) as value, -- noqa: RF04
         cast({{ '-' if dimension == 'recency' }}{{ measure }} as {{ type_money() }}) as goodness,
         count(*) as customer_count
     from scored_bases
     group by as_of_date, scored_within, {{ measure }}
-    {{- '\n    union all' if not loop.last }}
-    {%- endfor %}
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
 
 ),
 
@@ -94,11 +102,10 @@ placed as (
 fixed_edges as (
 
     select
-        dimension,
-        {%- for score in range(2, tiles + 1) %}
-        max(case when score = {{ score }} then edge_value end) as edge_{{ score }}
-        {{- ',' if not loop.last }}
-        {%- endfor %}
+        {% for score in range(2, tiles + 1) %}
+        max(case when score = {{ score }} then edge_value end) as edge_{{ score }},
+        {% endfor %}
+        dimension
     from {{ ref('policy_fixed_cut_points') }}
     group by dimension
 
@@ -143,8 +150,11 @@ select
     value,
     case when is_fixed then fixed_score else ntile_score end as lowest_score,
     case when is_fixed then fixed_score else ntile_highest_score end as highest_score,
-    {{ 'case when is_fixed then fixed_score else ntile_score_of_five end' if tiles == 5 else 'ntile_score_of_five' }}
-        as lowest_score_of_five,
+    {% if tiles == 5 -%}
+    case when is_fixed then fixed_score else ntile_score_of_five end as lowest_score_of_five,
+    {%- else -%}
+    ntile_score_of_five as lowest_score_of_five,
+    {%- endif %}
     customer_count,
     rows_before,
     row_count,

@@ -1,25 +1,10 @@
 -- Grain: one row per header, empty file or cell of a policy file that cannot be used.
 {%- set string = dbt.type_string() %}
-{#- What a file's header has too much or too little. Only the database knows the columns that were
-    loaded. #}
-{%- set header_rows = [] %}
-{%- for seed in policy_seeds() if policy_seed_node(seed) %}
-{%- set expected = policy_seed_node(seed)['columns'].keys() | list %}
-{%- set found = adapter.get_columns_in_relation(ref(seed)) | map(attribute='name') | list %}
-{%- set accepted = 'the header ' ~ expected | join(',') %}
-{%- if found | length == 1 and (';' in found[0] or '\t' in found[0]) %}
-{%- do header_rows.append([seed, found[0], accepted
-    ~ '. The file is separated by semicolons or tabs: save it as CSV with commas'
-    ~ ' (and numbers with a point)']) %}
-{%- else %}
-{%- for column in expected if column not in found %}
-{%- do header_rows.append([seed, 'no column ' ~ column, accepted]) %}
+{%- set relations = {} %}
+{%- for seed in policy_seeds() %}
+{%- do relations.update({seed: ref(seed)}) %}
 {%- endfor %}
-{%- for column in found if column not in expected %}
-{%- do header_rows.append([seed, 'a column ' ~ column ~ ' that is not known', accepted]) %}
-{%- endfor %}
-{%- endif %}
-{%- endfor %}
+{%- set header_rows = policy_header_problems(relations) %}
 with
 
 cells as (

@@ -10,7 +10,6 @@
     'segment_code', 'segment_name', 'action_priority', 'value_rank', 'expected_retention_rank',
     'display_order',
 ] %}
-{%- set active_scheme = text_literal(var('segment_scheme')) %}
 with
 
 schemes as (
@@ -44,13 +43,6 @@ segment_lists as (
     from segments
     where segment_code not in ('prospects', 'dormant')
     group by segment_scheme
-
-),
-
-scheme_lists as (
-
-    select {{ dbt.listagg('segment_scheme', "', '", 'order by segment_scheme') }} as segment_schemes
-    from schemes
 
 ),
 
@@ -233,39 +225,11 @@ select
 from uncovered_cells
 union all
 select
-    'var' as file_name,
-    cast(null as integer) as csv_row,
-    'segment_scheme' as column_name,
-    '''{{ var("segment_scheme") }}''' as found,
-    {{ dbt.concat(["'one of '", 'segment_schemes']) }} as accepted
-from scheme_lists
-where
-    not exists (
-        select 1 from schemes
-        where schemes.segment_scheme = {{ active_scheme }}
-    )
-union all
-select
-    'var' as file_name,
-    cast(null as integer) as csv_row,
-    'score_tiles' as column_name,
-    '{{ var("score_tiles") }}' as found,
-    {{ dbt.concat([
-        number_text('score_tiles'),
-        "' (the scheme {0} is written for that many)'".format(var('segment_scheme')),
-    ]) }} as accepted
-from schemes
-where
-    segment_scheme = {{ active_scheme }}
-    and score_tiles <> {{ var('score_tiles') }}
-union all
-select
     'segment_schemes.csv' as file_name,
     cast(null as integer) as csv_row,
     'segment_scheme' as column_name,
     'no core_five for five tiles' as found,
     'the scheme core_five with score_tiles 5: the mart customer_rfm is defined by it' as accepted
-from scheme_lists
 where
     not exists (
         select 1 from schemes

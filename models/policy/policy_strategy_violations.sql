@@ -242,7 +242,7 @@ select
 from fixed_cut_points
 where dimension is not null
 group by dimension
-having count(distinct score) <> {{ var('score_tiles') - 1 }}
+having count(distinct score) <> {{ var('score_tiles') | int - 1 }}
 union all
 select
     'fixed_cut_points.csv' as file_name,

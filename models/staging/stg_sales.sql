@@ -1,5 +1,6 @@
 -- Grain: one row per accepted sale line.
--- `net_revenue` carries the sign: a return lowers revenue by its absolute amount, however the source writes it.
+-- `net_revenue` carries the sign: a return lowers revenue by its absolute amount, however the
+-- source writes it.
 with
 
 sales as (

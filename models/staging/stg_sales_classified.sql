@@ -22,29 +22,29 @@ sales as (
 numbered_sales as (
 
     select
-        *,
-        {% if sales_have_sale_ids() -%}
+        {% if sales_have_sale_ids() %}
         -- One total order over every column: rows that tie on all of it are the same row. Rows that
         -- cannot be read are numbered apart, so that they never push a usable row out.
         row_number() over (
             partition by {{ bytewise('case when is_readable then sale_id end') }}
             order by
-                sale_date,
-                {{ bytewise('customer_id') }},
+                sale_date asc,
+                {{ bytewise('customer_id') }} asc,
                 revenue desc,
-                {{ bytewise('order_id') }} nulls last,
-                {{ bytewise('product_id') }} nulls last,
-                {{ bytewise('channel') }} nulls last,
-                {{ bytewise('score_group') }} nulls last,
-                quantity nulls last,
-                discount_amount nulls last,
-                is_return,
-                {{ bytewise('sale_date_text') }},
-                {{ bytewise('revenue_text') }}
-        ) as occurrence
-        {%- else -%}
-        1 as occurrence
-        {%- endif %}
+                {{ bytewise('order_id') }} asc nulls last,
+                {{ bytewise('product_id') }} asc nulls last,
+                {{ bytewise('channel') }} asc nulls last,
+                {{ bytewise('score_group') }} asc nulls last,
+                quantity asc nulls last,
+                discount_amount asc nulls last,
+                is_return asc,
+                {{ bytewise('sale_date_text') }} asc,
+                {{ bytewise('revenue_text') }} asc
+        ) as occurrence,
+        {% else %}
+        1 as occurrence,
+        {% endif %}
+        *
     from sales
 
 ),

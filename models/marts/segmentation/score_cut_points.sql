@@ -2,7 +2,7 @@
 -- `score_group` is the base that was scored: a group of its own, or the whole base. Under
 -- tie_method split a value at an edge belongs to two scores, so the ranges touch and the counts are
 -- those of the tiles.
-{%- set tiles = var('score_tiles') %}
+{%- set tiles = var('score_tiles') | int %}
 with
 
 value_tiles as (
