@@ -401,6 +401,44 @@ def test_a_whole_build_names_all_bad_cells_and_changes_no_mart(whole_builds, tar
     assert changed == {}
 
 
+# Files that dbt itself cannot read: it names the file, and a line of its own counting.
+UNREADABLE = {
+    "decimal_commas_between_semicolons": (
+        lambda text: text.replace(",10,email", ",12§5,email").replace(",", ";").replace("§", ","),
+        "Row 2 has 2 values, but Table only has 1 columns.",
+    ),
+    "comma_in_a_text_without_quotes": (
+        lambda text: text.replace("No campaign. A", "No campaign, a"),
+        "Row 4 has 18 values, but Table only has 17 columns.",
+    ),
+    "another_encoding": (
+        lambda text: text.replace("No campaign", "Kein Geschäft").encode("cp1252"),
+        "'utf-8' codec can't decode byte",
+    ),
+    "no_header": (lambda text: "", "value was undefined"),
+}
+
+
+def build_with_unreadable_file(project: Project, name: str) -> tuple[Run, dict[str, int]]:
+    edit, _ = UNREADABLE[name]
+    file = project.seeds / "strategy_policy.csv"
+    text = edit(file.read_text(encoding="utf-8"))
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    empty_the_marts(project)
+    types = ("--resource-type", "seed", "--resource-type", "model")
+    run = project.dbt("build", "--select", "+customer_segments", "segment_strategies", *types)
+    return run, rows_in_marts(project)
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_a_file_that_is_no_csv_is_named_and_changes_no_mart(workers, name):
+    run, changed = workers.submit("duckdb", build_with_unreadable_file, name).result()
+    assert not run.success
+    assert "Failure in seed strategy_policy (seeds/strategy_policy.csv)" in messages(run)
+    assert UNREADABLE[name][1] in run.log
+    assert changed == {}
+
+
 def test_the_command_line_shows_the_message_and_fails(tmp_path):
     project = Project(tmp_path / "command_line", "duckdb")
     project.start()

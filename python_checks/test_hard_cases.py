@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from concurrent.futures import Future
+from decimal import Decimal
 from typing import Any
 
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from python_checks import hard_cases
-from python_checks.dbt_project import FULL, SOURCES_TO_MARTS, Project, Run, chosen_builds
+from python_checks.dbt_project import (
+    FULL,
+    SOURCES_TO_MARTS,
+    Project,
+    Run,
+    chosen_builds,
+    object_frame,
+)
 from python_checks.expected_marts import (
     RELATIONS,
     Source,
@@ -132,3 +143,60 @@ def assert_rejected_rows_show_their_text(case, source, rejected):
     assert sorted(map(repr, zip(wrong["sale_date"], wrong["revenue"], strict=True))) == sorted(
         map(repr, zip(shown["sale_date_text"], shown["revenue_text"], strict=True))
     )
+
+
+# ---------------------------------------------------------------------------------------------
+# Generated cases (RFM_FULL=1)
+# ---------------------------------------------------------------------------------------------
+
+IDS = st.sampled_from(["a", "A", "b", "10", "9", "é", " a ", "", None, "a b"])
+DATES = st.one_of(
+    st.dates(dt.date(2023, 1, 1), dt.date(2023, 3, 1)).map(dt.date.isoformat),
+    st.sampled_from(["2023-02-29", "1899-12-31", "9999-12-31", "", None, "2023-01-31T23:59:59Z"]),
+)
+AMOUNTS = st.one_of(
+    st.integers(-2000, 100_000).map(lambda cents: str(Decimal(cents).scaleb(-2))),
+    st.integers(-99_999, 99_999).map(lambda mills: str(Decimal(mills).scaleb(-3))),
+    st.sampled_from(["0", "-0", "1e1", "NaN", "inf", "1e12", "-1e30", "", None, "1,5"]),
+)
+ROWS = st.tuples(
+    st.one_of(st.none(), st.sampled_from(["s1", "s2", "s3"])),
+    IDS,
+    DATES,
+    AMOUNTS,
+    st.one_of(st.none(), st.sampled_from(["o1", "o2", " o2 "])),
+    st.sampled_from([None, "yes", "no", "T"]),
+    st.sampled_from([None, "north", "south"]),
+)
+GENERATED_COLUMNS = (
+    *("sale_id", "customer_id", "sale_date", "revenue", "order_id", "is_return", "channel"),
+)
+GENERATED_VARS = st.fixed_dictionaries(
+    {
+        "tie_method": st.sampled_from(["shared", "split"]),
+        "lookback_days": st.sampled_from([None, 1, 7, 30]),
+        "count_zero_value_orders": st.booleans(),
+        "as_of_date": st.sampled_from([None, "2023-02-01", "2023-06-01"]),
+        "history_periods": st.integers(0, 3),
+        "history_grain": st.sampled_from(["day", "week", "month", "quarter"]),
+        "score_group": st.sampled_from([None, "sales.channel"]),
+        "min_group_customers": st.integers(1, 4),
+        "frequency_weight": st.sampled_from([0, 1, 2.5]),
+    }
+)
+
+
+@pytest.mark.skipif(not FULL, reason="takes minutes; RFM_FULL=1 runs it")
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(rows=st.lists(ROWS, max_size=60), vars=GENERATED_VARS)
+def test_generated_sales_agree(workers, rows, vars):
+    sales = object_frame(GENERATED_COLUMNS, rows)
+    types = dict.fromkeys(GENERATED_COLUMNS, "varchar")
+    case = HardCase("generated", "anything", sales, "text", types)
+    vars = {"latest_plausible_date": LATEST_PLAUSIBLE_DATE.isoformat(), **vars}
+    run, found = workers.submit("duckdb", build_case, case, vars).result()
+    assert run.success, run.problems
+    source = Source(sales, latest_plausible_date=LATEST_PLAUSIBLE_DATE)
+    expected = expected_marts(source, vars) | expected_staging(source, vars)
+    found[REJECTED] = found[REJECTED][expected[REJECTED].columns]
+    assert_same(expected, found)

@@ -24,7 +24,8 @@
             ~ " -s +policy_gate"
         ) -%}
     {%- endif -%}
-    {#- Views know headers as they were when the views were made: a partial run looks at them anew. -#}
+    {#- Views know headers as they were when the views were made: a partial run looks at them
+        anew. -#}
     {%- set rows = [] -%}
     {%- if 'model.rfm_retention.policy_violations' not in selected_resources -%}
         {%- set relations = {} -%}
