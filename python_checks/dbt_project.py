@@ -62,6 +62,7 @@ _COPIED = (
 SOURCES_TO_MARTS = (
     "run",
     "--select",
+    "policy_gate",
     "base_sales+",
     "base_customers+",
     "--exclude",
@@ -255,8 +256,7 @@ class Project:
         """Shipped seeds, an empty fact_sales, and the marts that come of these."""
         if self._broken:
             raise RuntimeError(self._broken)
-        shutil.rmtree(self.seeds, ignore_errors=True)
-        shutil.copytree(PROJECT_ROOT / "seeds", self.seeds)
+        self.ship_seeds()
         if self._database.start():
             return
         empty = object_frame(["customer_id", "sale_date", "revenue"], [])
@@ -282,6 +282,11 @@ class Project:
             if len(rows):
                 land = _land_in_duckdb if self.target == "duckdb" else _land_in_postgres
                 land(connection, name, rows, types)
+
+    def ship_seeds(self) -> None:
+        """The CSV files as they are in the checkout."""
+        shutil.rmtree(self.seeds, ignore_errors=True)
+        shutil.copytree(PROJECT_ROOT / "seeds", self.seeds)
 
     def load(self, load: Callable[[str], None]) -> None:
         """Call a loader such as `load_demo.load` with the target, in this database."""

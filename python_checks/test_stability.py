@@ -34,18 +34,19 @@ def _build(project: Project, sales: pd.DataFrame | None = None) -> dict[str, pd.
     return {name: plain(project.read(name)) for name in RELATIONS}
 
 
-def build_again_and_shuffled(project: Project) -> list[dict[str, pd.DataFrame]]:
-    """[first build, built again, sales and customers in another order]."""
+def build_four_times(project: Project) -> list[dict[str, pd.DataFrame]]:
+    """[first, built again, rows of both sources in another order, with later sales as well]."""
     project.land("dim_customers", CUSTOMERS, CUSTOMER_TYPES)
     first = _build(project, SALES.sales)
     again = _build(project)
     project.land("dim_customers", CUSTOMERS.iloc[::-1], CUSTOMER_TYPES)
-    return [first, again, _build(project, SALES.sales.sample(frac=1, random_state=5))]
-
-
-def build_before_and_after_later_sales(project: Project) -> list[dict[str, pd.DataFrame]]:
-    project.land("dim_customers", CUSTOMERS, CUSTOMER_TYPES)
-    return [_build(project, SALES.sales), _build(project, pd.concat([SALES.sales, later_sales()]))]
+    shuffled = SALES.sales.sample(frac=1, random_state=5)
+    return [
+        first,
+        again,
+        _build(project, shuffled),
+        _build(project, pd.concat([later_sales(), shuffled])),
+    ]
 
 
 def later_sales() -> pd.DataFrame:
@@ -73,11 +74,8 @@ def later_sales() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def builds(workers):
-    return {
-        (target, function): workers.submit(target, function)
-        for target in TARGETS
-        for function in (build_again_and_shuffled, build_before_and_after_later_sales)
-    }
+    under_way = {target: workers.submit(target, build_four_times) for target in TARGETS}
+    return {target: future.result() for target, future in under_way.items()}
 
 
 def changed(before: dict[str, pd.DataFrame], after: dict[str, pd.DataFrame]) -> dict[str, str]:
@@ -88,27 +86,24 @@ def changed(before: dict[str, pd.DataFrame], after: dict[str, pd.DataFrame]) -> 
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_building_again_changes_nothing(builds, target):
-    first, again, _ = builds[target, build_again_and_shuffled].result()
+    first, again, _, _ = builds[target]
     assert len(first["rfm_marts.customer_rfm"]) > 100
     assert changed(first, again) == {}
 
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_order_of_rows_does_not_matter(builds, target):
-    first, _, shuffled = builds[target, build_again_and_shuffled].result()
+    first, _, shuffled, _ = builds[target]
     assert changed(first, shuffled) == {}
 
 
 def test_both_engines_build_the_same(builds):
-    on_duckdb, on_postgres = (
-        builds[target, build_again_and_shuffled].result()[0] for target in TARGETS
-    )
-    assert changed(on_duckdb, on_postgres) == {}
+    assert changed(builds["duckdb"][0], builds["postgres"][0]) == {}
 
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_later_sales_do_not_change_earlier_dates(builds, target):
-    before, after = builds[target, build_before_and_after_later_sales].result()
+    before, _, _, after = builds[target]
     dates = before["rfm_intermediate.int_as_of_dates"]
     past = set(dates.loc[~dates["is_current"].astype(bool), "as_of_date"])
     assert len(past) == 2

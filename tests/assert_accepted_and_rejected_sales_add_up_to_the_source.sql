@@ -1,12 +1,21 @@
 -- Every source row is either accepted or rejected with a reason, to the row and the cent.
 with
 
+source_rows as (
+
+    select count(*) as row_count
+    from {{ source('raw', 'sales') }}
+
+),
+
 source_totals as (
 
     select
-        count(*) as row_count,
-        coalesce(sum(revenue), 0) as revenue
-    from {{ ref('base_sales') }}
+        max(source_rows.row_count) as row_count,
+        coalesce(sum(base_sales.revenue), 0) as revenue
+    from source_rows
+    left join {{ ref('base_sales') }} as base_sales
+        on 1 = 1
 
 ),
 

@@ -148,7 +148,7 @@
 
 {% macro check_number(name, lowest, highest) %}
     {%- set value = var(name) -%}
-    {%- if value is not number or value is boolean or value != value or value < lowest
+    {%- if value is not number or value is boolean or value != value or value == value + 1 or value < lowest
         or (highest is not none and value > highest) -%}
         {{ return(
             "var " ~ name ~ ": found " ~ value ~ "; accepted: a number "

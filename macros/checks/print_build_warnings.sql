@@ -1,18 +1,32 @@
-{#- Shows the rows of build_warnings as warnings of the build; a dbt test could only show their
-    number. -#}
+{#- Shows the rows of build_warnings as warnings of the build, the gravest kind first and of each
+    kind the five latest; a dbt test could only show their number. -#}
 {% macro print_build_warnings() %}
     {%- if execute -%}
-        {%- set rows = run_query(
-            "select message from " ~ this ~ " order by warning_code, subject desc"
-        ).rows -%}
-        {%- for row in rows[:20] -%}
-            {%- do exceptions.warn(row[0]) -%}
+        {%- for warning_code in build_warning_codes() -%}
+            {%- set rows = run_query(
+                "select message from " ~ this ~ " where warning_code = '" ~ warning_code
+                ~ "' order by subject desc"
+            ).rows -%}
+            {%- for row in rows[:5] -%}
+                {%- do exceptions.warn(row[0]) -%}
+            {%- endfor -%}
+            {%- if rows | length > 5 -%}
+                {%- do exceptions.warn(
+                    (rows | length - 5) ~ " more warnings " ~ warning_code ~ " are in " ~ this
+                ) -%}
+            {%- endif -%}
         {%- endfor -%}
-        {%- if rows | length > 20 -%}
-            {%- do exceptions.warn((rows | length - 20) ~ " more warnings are in " ~ this) -%}
-        {%- endif -%}
     {%- endif -%}
     {{ return('') }}
+{% endmacro %}
+
+
+{#- The kinds of build warnings, the gravest first. -#}
+{% macro build_warning_codes() %}
+    {{ return([
+        'no_sales', 'as_of_date_outside_sales', 'rejected_sales', 'rejected_customers',
+        'rejected_products', 'missing_days', 'small_score_group', 'unreachable_rule', 'small_segment',
+    ]) }}
 {% endmacro %}
 
 

@@ -2,7 +2,11 @@
     null, and the row's number as a spreadsheet shows it. What a column may hold stands in its
     `meta` in seeds/_seeds.yml. -#}
 {% macro policy_seed(name) %}
-    {%- set relation = ref(name) -%}
+    {#- Without the row limit that --empty puts on ref(): it hides the row numbers. -#}
+    {%- set ref_relation = ref(name) -%}
+    {%- set relation = api.Relation.create(
+        database=ref_relation.database, schema=ref_relation.schema, identifier=ref_relation.identifier
+    ) -%}
     {%- set node = policy_seed_node(name) -%}
     {%- set existing = [] -%}
     {%- if execute -%}
@@ -14,7 +18,7 @@
         {{ csv_row_number() }} as csv_row
         {%- for column in (node['columns'] if node else {}) %},
         {%- if column in existing %}
-        nullif(trim({{ adapter.quote(column) }}), '') as {{ column }}
+        nullif({{ clean_text(adapter.quote(column)) }}, '') as {{ column }}
         {%- else %}
         cast(null as {{ dbt.type_string() }}) as {{ column }}
         {%- endif %}

@@ -1,12 +1,15 @@
 {#- The policy gate: stops the build, with every bad cell named, before a table changes.
 
-    It runs before every persisting model and not in one gate model alone, so that a partial build
-    (`dbt run -s customer_segments`) cannot pass it by. `ref` makes the models wait for the
-    violations. -#}
+    The model policy_gate looks once, and `ref` makes every persisting model wait for it. A partial
+    build without it (`dbt run -s customer_segments`) looks before each model, and so cannot pass
+    it by. -#}
 {% macro refuse_bad_policy() %}
     {%- set violations = ref('policy_violations') -%}
     {%- do ref('policy_gate') -%}
-    {%- do raise_policy_violations(violations) -%}
+    {%- if 'model.rfm_retention.policy_gate' not in selected_resources -%}
+        {%- do raise_policy_violations(violations) -%}
+        {%- do refuse_other_vars(ref('policy_gate')) -%}
+    {%- endif -%}
     {{ return('') }}
 {% endmacro %}
 
@@ -63,6 +66,31 @@
             "The policy is not usable, so no mart was changed. Mend these cells and build again "
             ~ "(row 1 is the header):\n" ~ lines | join('\n')
         ) -%}
+    {%- endif -%}
+{% endmacro %}
+
+
+{#- The vars that the policy's views were made with; they hold the values as text. -#}
+{% macro policy_vars() %}
+    {%- set values = [] -%}
+    {%- for name in ['margin_rate', 'max_actionable_segments', 'score_tiles'] -%}
+        {%- do values.append(name ~ ' ' ~ var(name)) -%}
+    {%- endfor -%}
+    {{ return(values | join(', ')) }}
+{% endmacro %}
+
+
+{#- A partial build with other vars than the policy was checked with would pass the gate by. -#}
+{% macro refuse_other_vars(gate) %}
+    {%- if execute and flags.WHICH in ('build', 'run', 'retry') -%}
+        {%- set checked = run_query("select checked_vars from " ~ gate).rows -%}
+        {%- set checked_vars = checked[0][0] if checked else 'no vars' -%}
+        {%- if checked_vars != policy_vars() -%}
+            {%- do exceptions.raise_compiler_error(
+                "The policy was checked with " ~ checked_vars ~ ", now they are " ~ policy_vars()
+                ~ ". Check it again before a partial build: dbt build -s +policy_gate"
+            ) -%}
+        {%- endif -%}
     {%- endif -%}
 {% endmacro %}
 

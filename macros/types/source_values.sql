@@ -50,7 +50,7 @@
     {%- if expression is none -%}
         cast(null as {{ dbt.type_string() }})
     {%- else -%}
-        nullif(trim(cast({{ expression }} as {{ dbt.type_string() }})), '')
+        nullif({{ clean_text("cast(" ~ expression ~ " as " ~ dbt.type_string() ~ ")") }}, '')
     {%- endif -%}
 {% endmacro %}
 
@@ -88,7 +88,7 @@
     {%- elif family == 'timestamptz' -%}
         cast({{ expression }} at time zone 'UTC' as date)
     {%- else -%}
-        {%- set value = "trim(cast(" ~ expression ~ " as " ~ dbt.type_string() ~ "))" -%}
+        {%- set value = clean_text("cast(" ~ expression ~ " as " ~ dbt.type_string() ~ ")") -%}
         case
             when {{ is_iso_date(value) }}
                 then {{ guarded_cast("substring(" ~ value ~ ", 1, 10)", "date") }}
@@ -115,23 +115,27 @@
                 then {{ exact_decimal(value, type) }}
         end
     {%- else -%}
-        {%- set value = "trim(cast(" ~ expression ~ " as " ~ dbt.type_string() ~ "))" -%}
+        {%- set value = clean_text("cast(" ~ expression ~ " as " ~ dbt.type_string() ~ ")") -%}
         {{ text_to_decimal(value, type) }}
     {%- endif -%}
 {% endmacro %}
 
 
+{#- Blank is false, a number other than 0 is true. Null only for words that are neither true nor false: a
+    return that was taken for a sale would be wrong without anybody knowing. -#}
 {% macro source_boolean(expression, family) %}
     {%- if expression is none -%}
         false
     {%- elif family == 'boolean' -%}
         coalesce({{ expression }}, false)
     {%- elif family in ('integer', 'decimal', 'float') -%}
-        coalesce({{ expression }} = 1, false)
+        coalesce({{ expression }} <> 0 and {{ expression }} < 1e15, false)
     {%- else -%}
-        coalesce(
-            lower(trim(cast({{ expression }} as {{ dbt.type_string() }}))) in ({{ true_words() }}),
-            false
-        )
+        {%- set value = "lower(" ~ clean_text("cast(" ~ expression ~ " as " ~ dbt.type_string() ~ ")") ~ ")" -%}
+        case
+            when coalesce({{ value }}, '') = '' then false
+            when {{ value }} in ({{ true_words() }}) then true
+            when {{ value }} in ({{ false_words() }}) then false
+        end
     {%- endif -%}
 {% endmacro %}

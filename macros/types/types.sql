@@ -66,6 +66,13 @@
 {% endmacro %}
 
 
+{#- Text without blanks at its ends. The characters are named (blank, tab, line ends, no-break space, byte order
+    mark), since a plain trim takes only blanks on PostgreSQL and any white space on DuckDB. -#}
+{% macro clean_text(expression) -%}
+    trim(both ' ' || chr(9) || chr(10) || chr(13) || chr(160) || chr(65279) from {{ expression }})
+{%- endmacro %}
+
+
 {#- A regular expression on text. Dispatched: there is no common spelling. -#}
 {% macro matches(expression, pattern) %}
     {{- return(adapter.dispatch('matches', 'rfm_retention')(expression, pattern)) -}}

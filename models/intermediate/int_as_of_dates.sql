@@ -2,6 +2,8 @@
 -- The current date is the day after the last accepted sale, so the clock of the build is the data.
 {%- set given_date = var('as_of_date') %}
 {%- set grain = var('history_grain') %}
+{#- PostgreSQL has no interval of a quarter. #}
+{%- set step = {'quarter': ['month', 3]}.get(grain, [grain, 1]) %}
 with
 
 last_sale as (
@@ -27,7 +29,9 @@ current_date_of_data as (
 grid_dates as (
 
     {% for period in range(var('history_periods') | int) %}
-    {%- set grid_date = dbt.dateadd(grain, -period, dbt.date_trunc(grain, 'as_of_date')) | trim %}
+    {%- set grid_date = dbt.dateadd(
+        step[0], -period * step[1], dbt.date_trunc(grain, 'as_of_date')
+    ) | trim %}
     select cast({{ grid_date }} as date) as as_of_date
     from current_date_of_data
     union

@@ -12,6 +12,24 @@
 ] %}
 with
 
+declared_schemes as (
+
+    {{ policy_seed('segment_schemes') }}
+
+),
+
+repeated_schemes as (
+
+    select
+        segment_scheme,
+        max(csv_row) as csv_row
+    from declared_schemes
+    where segment_scheme is not null
+    group by segment_scheme
+    having count(*) > 1
+
+),
+
 schemes as (
 
     select * from {{ ref('policy_segment_schemes') }}
@@ -235,3 +253,22 @@ where
         select 1 from schemes
         where schemes.segment_scheme = 'core_five' and schemes.score_tiles = 5
     )
+union all
+select
+    'segment_schemes.csv' as file_name,
+    csv_row,
+    'segment_scheme' as column_name,
+    {{ dbt.concat(["''''", 'segment_scheme', "''' a second time'"]) }} as found,
+    'each scheme only once' as accepted
+from repeated_schemes
+union all
+select
+    'segment_schemes.csv' as file_name,
+    declared_schemes.csv_row,
+    'segment_scheme' as column_name,
+    {{ dbt.concat(["''''", 'declared_schemes.segment_scheme', "''''"]) }} as found,
+    'a scheme that segments.csv and segment_rules.csv have' as accepted
+from declared_schemes
+left join schemes
+    on declared_schemes.segment_scheme = schemes.segment_scheme
+where schemes.segment_scheme is null and declared_schemes.segment_scheme is not null

@@ -12,7 +12,8 @@ sales as (
             customer_id is not null
             and sale_date >= {{ earliest }}
             and sale_date <= {{ latest }}
-            and revenue is not null,
+            and revenue is not null
+            and is_return is not null,
             false
         ) as is_readable
     from {{ ref('base_sales') }}
@@ -78,13 +79,14 @@ select
         when is_accepted then cast(null as {{ dbt.type_string() }})
         when is_readable then 'repeated_sale_id'
         when customer_id is null then 'missing_customer_id'
-        when nullif(trim(sale_date_text), '') is null then 'missing_sale_date'
+        when nullif({{ clean_text('sale_date_text') }}, '') is null then 'missing_sale_date'
         when sale_date is null then 'unparsable_sale_date'
         when sale_date < {{ earliest }} or sale_date > {{ latest }} then 'implausible_sale_date'
-        when nullif(trim(revenue_text), '') is null then 'missing_revenue'
-        when {{ matches('lower(trim(revenue_text))', '^[+-]?(nan|inf|infinity)$') }}
+        when revenue is not null then 'unparsable_is_return'
+        when nullif({{ clean_text('revenue_text') }}, '') is null then 'missing_revenue'
+        when {{ matches('lower(' ~ clean_text('revenue_text') ~ ')', '^[+-]?(nan|inf|infinity)$') }}
             then 'non_finite_revenue'
-        when {{ matches('trim(revenue_text)', loose_number_pattern()) }} then 'absurd_revenue'
+        when {{ matches(clean_text('revenue_text'), loose_number_pattern()) }} then 'absurd_revenue'
         else 'unparsable_revenue'
     end as rejection_reason
 from judged_sales

@@ -38,6 +38,32 @@ sale_counts as (
 
 ),
 
+sale_period as (
+
+    select
+        current_dates.as_of_date,
+        min(orders.sale_date) as first_sale_date,
+        max(orders.sale_date) as last_sale_date
+    from {{ ref('int_orders') }} as orders
+    cross join current_dates
+    group by current_dates.as_of_date
+
+),
+
+rejected_dimension_rows as (
+
+    select
+        'customers' as entity,
+        rejection_reason
+    from {{ ref('stg_customers_rejected') }}
+    union all
+    select
+        'products' as entity,
+        rejection_reason
+    from {{ ref('stg_products_rejected') }}
+
+),
+
 -- Days without any sale between the first sale and the as-of date, as ranges. Weekdays are counted
 -- from a Monday.
 sale_days as (
@@ -85,32 +111,24 @@ weekdays as (
 
 ),
 
-period as (
+-- A shop that is closed on Sundays has no gap on Sundays: a day is missed only on the weekdays that
+-- usually sell, which is judged by the weeks that sell at all, however long a gap is.
+selling_weeks as (
 
-    select
-        {{ weekday_of('min(sale_date)') }} as first_weekday,
-        cast(
-            {{ dbt.datediff('min(sale_date)', 'max(as_of_date)', 'day') | trim }} as integer
-        ) as day_count
+    select count(distinct cast({{ dbt.date_trunc('week', 'sale_date') }} as date)) as week_count
     from sale_days
 
 ),
 
--- A shop that is closed on Sundays has no gap on Sundays: a day is missed only on the weekdays that
--- usually sell.
 selling_weekdays as (
 
     select weekdays.weekday_number
     from weekdays
-    cross join period
+    cross join selling_weeks
     inner join sale_days
         on weekdays.weekday_number = {{ weekday_of('sale_days.sale_date') }}
-    group by weekdays.weekday_number, period.first_weekday, period.day_count
-    having
-        3 * count(*)
-        >= 2 * {{ weekday_count(
-            'weekdays.weekday_number', 'period.first_weekday', 'period.day_count'
-        ) }}
+    group by weekdays.weekday_number, selling_weeks.week_count
+    having 3 * count(*) >= 2 * selling_weeks.week_count
 
 ),
 
@@ -158,6 +176,20 @@ warnings as (
     where accepted_count = 0
     union all
     select
+        'as_of_date_outside_sales' as warning_code,
+        cast(sale_period.as_of_date as {{ string }}) as subject,
+        {{ dbt.concat([
+            "'The as-of date '", "cast(sale_period.as_of_date as " ~ string ~ ")",
+            "' lies outside of the sales, which run from '",
+            "cast(sale_period.first_sale_date as " ~ string ~ ")", "' to '",
+            "cast(sale_period.last_sale_date as " ~ string ~ ")"
+        ]) }} as message
+    from sale_period
+    where
+        sale_period.as_of_date <= sale_period.first_sale_date
+        or sale_period.as_of_date > {{ dbt.dateadd('day', 31, 'sale_period.last_sale_date') }}
+    union all
+    select
         'rejected_sales' as warning_code,
         classified_sales.rejection_reason as subject,
         {{ dbt.concat([
@@ -168,6 +200,16 @@ warnings as (
     from classified_sales
     cross join sale_counts
     where classified_sales.rejection_reason is not null
+    union all
+    select
+        {{ dbt.concat(["'rejected_'", 'entity']) }} as warning_code,
+        rejection_reason as subject,
+        {{ dbt.concat([
+            number_text('count(*)'), "' '", 'entity', "' rows are not used: '", 'rejection_reason',
+            "'. See stg_'", 'entity', "'_rejected'"
+        ]) }} as message
+    from rejected_dimension_rows
+    group by entity, rejection_reason
     union all
     select
         'missing_days' as warning_code,
