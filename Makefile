@@ -70,7 +70,9 @@ docs: setup ## Write the documentation of every model and column to target/stati
 	@echo "Open target/static_index.html in a browser"
 
 check-policy: setup ## Check the CSV files in seeds/ before a build uses them
-	@$(DBT) build --select +policy_gate --indirect-selection cautious --target duckdb
+	@$(PY) -m python_checks.check_policy_files
+	@$(DBT) --quiet build --select +policy_gate --indirect-selection cautious --target duckdb
+	@echo "The policy in seeds/ is usable."
 
 clean: ## Remove what builds made: target, logs, dbt_packages, the demo's DuckDB file
 	rm -rf target logs dbt_packages rfm_retention.duckdb rfm_retention.duckdb.wal

@@ -68,8 +68,8 @@ SOURCES_TO_MARTS = (
     "--exclude",
     "build_warnings",
 )
-# Vars that are read while dbt parses (where a source is, which sources are used, a mart's name);
-# all others are read while it runs.
+# Vars that make a difference while dbt parses (where a source is, which sources are used, a mart's
+# name); all others are read while it runs.
 _PARSED_VARS = (
     "source_schema",
     "sales_table",
@@ -77,7 +77,6 @@ _PARSED_VARS = (
     "products_table",
     "using_customers",
     "using_products",
-    "score_group",
     "customer_rfm_schema",
     "customer_rfm_name",
 )
