@@ -277,6 +277,19 @@ def returns_around_orders() -> HardCase:
     )
 
 
+def padded_text() -> HardCase:
+    """What spreadsheets and Windows files leave at the ends of text is not part of it."""
+    ends = [" {} ", "{}\r", "{}\n", "\t{}", "\u00a0{}\u00a0", "\ufeff{}"]
+    rows = [
+        (end.format(f"c{number % 3}"), end.format("2023-03-01"), end.format("12.50"), f"o{number}")
+        for number, end in enumerate(ends)
+    ]
+    rows += [("\u00a0", "2023-03-01", "1", "o7"), ("c1", "\u00a0", "1", "o8"), ("c1", "\t", "1", "o9")]
+    return _case(
+        "padded_text", "engines differ in what a plain trim removes", _ORDERS, rows, types="text"
+    )
+
+
 def flagged_returns() -> HardCase:
     """is_return in every spelling, with positive and negative revenue: never −(−x)."""
     spellings = ["true", "T", "Yes", "y", "1", "1.0", "TRUE", " true "]
@@ -288,7 +301,7 @@ def flagged_returns() -> HardCase:
         rows.append((f"c{number:02d}", "2023-02-01", "30", f"{number}-plain", None))
     return _case(
         "flagged_returns",
-        "is_return with positive revenue lowers net revenue; only the listed spellings are true",
+        "is_return with positive revenue lowers net revenue; words that mean nothing are rejected",
         (*_ORDERS, "is_return"),
         rows,
         types="text",
@@ -900,6 +913,7 @@ def all_cases(seed: int = SEED, heavy_tailed_customers: int = 2000) -> list[Hard
         mixed_case_ids(),
         unicode_ids(),
         quoted_ids(),
+        padded_text(),
         repeated_sale_ids(),
         bad_dates(),
         far_future(),

@@ -58,6 +58,7 @@ REJECTION_REASONS = (
     "unparsable_revenue",
     "non_finite_revenue",
     "absurd_revenue",
+    "unparsable_is_return",
     "repeated_sale_id",
 )
 EARLIEST_PLAUSIBLE_DATE = dt.date(1900, 1, 1)
@@ -73,7 +74,8 @@ DIMENSIONS: dict[str, tuple[str, bool]] = {
     "monetary": ("net_revenue", False),
 }
 
-_BLANK = " "  # what SQL's trim() removes; a tab is not a blank
+# What is cut from both ends of text: blank, tab, line ends, no-break space, byte order mark.
+_BLANK = " \t\n\r\u00a0\ufeff"
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _NON_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _DATE = re.compile(
@@ -81,6 +83,7 @@ _DATE = re.compile(
     r"([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?( *(Z|[+-][0-9]{2}(:?[0-9]{2})?))?)?"
 )
 _TRUE_WORDS = frozenset({"true", "t", "yes", "y", "1", "1.0"})
+_FALSE_WORDS = frozenset({"", "false", "f", "no", "n", "0", "0.0"})
 _WIDE = Context(prec=60)  # room for 14 digits of cents whatever the input's own length
 
 
@@ -190,17 +193,22 @@ def calendar_date(value: object) -> tuple[str | None, dt.date | None]:
         return "unparsable", None
 
 
-def truth(value: object) -> bool:
-    """true, t, yes, y, 1 and 1.0 in any case and type; everything else, null included, is false.
+def truth(value: object) -> bool | None:
+    """Whether a mark means true: the words of SQL, any number but 0. Missing is false.
 
-    >>> [truth(v) for v in ("YES", " t ", 1.0, True, "2", "", None)]
-    [True, True, True, True, False, False, False]
+    None for a word that is neither true nor false: nobody knows what it means.
+
+    >>> [truth(v) for v in ("YES", " t ", 1.0, -1, "f", "", None, "X")]
+    [True, True, True, True, False, False, False, None]
     """
     if _is_null(value) or _is_nan(value):
         return False
     if isinstance(value, int | float | Decimal | np.number | np.bool_):
-        return bool(value == 1)
-    return str(value).strip(_BLANK).lower() in _TRUE_WORDS
+        return bool(value != 0)
+    word = str(value).strip(_BLANK).lower()
+    if word in _TRUE_WORDS:
+        return True
+    return False if word in _FALSE_WORDS else None
 
 
 # ---------------------------------------------------------------------------------------------
@@ -351,7 +359,8 @@ def classify(
     _, discount = _read_money(typed["discount_amount"], "missing")
     typed["discount_amount"] = pd.Series(discount, dtype=object)
     typed["quantity"] = _text_series(_map_values(typed["quantity"], _exact_number))
-    typed["is_return"] = np.array(_map_values(typed["is_return"], truth), dtype=bool)
+    marks = _objects(_map_values(typed["is_return"], truth))
+    typed["is_return"] = np.array([mark is True for mark in marks], dtype=bool)
 
     latest = _day(latest_plausible_date)
     earliest = _day(EARLIEST_PLAUSIBLE_DATE)
@@ -365,6 +374,7 @@ def classify(
         "unparsable_revenue": revenue_problem == "unparsable",
         "non_finite_revenue": revenue_problem == "non_finite",
         "absurd_revenue": revenue_problem == "absurd",
+        "unparsable_is_return": [mark is None for mark in marks],
     }
     reason = np.full(len(typed), None, dtype=object)
     for name in reversed(checks):  # the first one wins: written last
