@@ -1,7 +1,7 @@
 -- Grain: one row per scored customer at the current as-of date.
 -- A fixed contract for existing reports: its columns, five tiles and the segments of core_five do
--- not depend on the active scheme or on score_tiles. The look-back, the tie method, score groups and
--- (with five tiles) fixed cut points apply as everywhere. Schema and name are vars.
+-- not depend on the active scheme or on score_tiles. The look-back, the tie method, score groups
+-- and (with five tiles) fixed cut points apply as everywhere. Schema and name are vars.
 {{ config(
     alias=var('customer_rfm_name'),
     indexes=[{'columns': ['customer_id'], 'unique': true}] if target.type == 'postgres' else []
