@@ -378,6 +378,7 @@ class _DuckDBFile:
         self._folder = folder
         self._count = 0
         self._kept: Path | None = None
+        self._file.parent.mkdir()
 
     @property
     def _file(self) -> Path:

@@ -637,6 +637,15 @@ def test_a_scheme_that_does_not_fit_stops_even_a_partial_run(workers, number):
     assert changed == {}
 
 
+def test_a_partial_run_with_a_var_that_the_policy_was_not_checked_with_is_refused(workers):
+    select = ("--select", "segment_strategies")
+    vars = {"margin_rate": 0.1}
+    run, changed = workers.submit("duckdb", run_with_bad_vars, vars, select).result()
+    assert not run.success
+    assert "margin_rate 0.3" in run.log and "now they are margin_rate 0.1" in run.log
+    assert changed == {}
+
+
 def run_without_required_column(project: Project) -> Run:
     sales = SALES.sales.rename(columns={"revenue": "amount"})
     types = {name.replace("revenue", "amount"): t for name, t in SALES.column_types.items()}

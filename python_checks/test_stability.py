@@ -10,7 +10,7 @@ import pytest
 
 from python_checks import hard_cases
 from python_checks.dbt_project import SOURCES_TO_MARTS, TARGETS, Project, object_frame
-from python_checks.expected_marts import RELATIONS, differences, plain
+from python_checks.expected_marts import KEYS, RELATIONS, differences, plain
 from python_checks.hard_cases import CUSTOMER_TYPES, LATEST_PLAUSIBLE_DATE
 
 SALES = hard_cases.untidy_text(rows=1500, customers=150)
@@ -80,7 +80,7 @@ def builds(workers):
 
 def changed(before: dict[str, pd.DataFrame], after: dict[str, pd.DataFrame]) -> dict[str, str]:
     """What differs between two builds, every column of every row, the rejected ones too."""
-    found = {name: differences(rows, after[name]) for name, rows in before.items()}
+    found = {name: differences(rows, after[name], KEYS[name]) for name, rows in before.items()}
     return {name: difference for name, difference in found.items() if difference}
 
 

@@ -3,6 +3,19 @@
 {% macro check_sources() %}
     {%- if not execute -%}{{ return('') }}{%- endif -%}
     {%- set problems = [] -%}
+    {%- for seed in policy_seeds()
+        if 'model.rfm_retention.policy_cells' in selected_resources
+        and 'seed.rfm_retention.' ~ seed not in selected_resources -%}
+        {%- set node = policy_seed_node(seed) -%}
+        {%- if not load_relation(api.Relation.create(
+            database=node.database, schema=node.schema, identifier=node.alias
+        )) -%}
+            {%- do problems.append(
+                "seeds/" ~ seed ~ ".csv: found not loaded; accepted: `dbt seed` before `dbt run`, or"
+                ~ " `dbt build`, which does both"
+            ) -%}
+        {%- endif -%}
+    {%- endfor -%}
     {%- for entity, spec in source_entities().items()
         if is_using(entity) and 'model.rfm_retention.base_' ~ entity in selected_resources -%}
         {%- set relation = source_relation(entity) -%}

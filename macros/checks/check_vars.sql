@@ -100,6 +100,13 @@
         {%- endif -%}
     {%- endfor -%}
 
+    {%- set schema = var('customer_rfm_schema') -%}
+    {%- if schema is not none and (schema is not string or schema | trim == '') -%}
+        {%- do problems.append(
+            "var customer_rfm_schema: found '" ~ schema ~ "'; accepted: the name of a schema, or null"
+        ) -%}
+    {%- endif -%}
+
     {#- A mistyped name would otherwise do nothing, silently. Others than ours may be for models of
         your own. -#}
     {%- set known = (whole_numbers.keys() | list) + (numbers.keys() | list) + [

@@ -6,6 +6,7 @@
 {% macro refuse_bad_policy() %}
     {%- set violations = ref('policy_violations') -%}
     {%- do ref('policy_gate') -%}
+    {%- do ref('policy_segment_schemes') -%}
     {%- if 'model.rfm_retention.policy_gate' not in selected_resources -%}
         {%- do raise_policy_violations(violations) -%}
         {%- do refuse_other_vars(ref('policy_gate')) -%}
@@ -15,10 +16,11 @@
 
 
 {#- Raises the rows of policy_violations as one message. Only a run that builds can ask the
-    database; compiling, linting and documenting must work on an empty one. -#}
+    database; compiling, linting, documenting and `--empty` must work without rows. -#}
 {% macro raise_policy_violations(violations) %}
     {%- set schemes = ref('policy_segment_schemes') -%}
-    {%- if not execute or flags.WHICH not in ('build', 'run', 'retry') -%}
+    {%- if not execute or flags.WHICH not in ('build', 'run', 'retry')
+        or invocation_args_dict.get('empty') -%}
         {{ return('') }}
     {%- endif -%}
     {%- if not load_relation(violations) -%}
