@@ -1,12 +1,14 @@
 """Fixtures that every check may use."""
 
+import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
-from python_checks.dbt_project import Workers
+from python_checks.dbt_project import Build, Workers, chosen_builds
 from python_checks.postgres_server import postgres_server
 
 
@@ -36,3 +38,18 @@ def workers(tmp_path_factory, postgres) -> Iterator[Workers]:
     pool = Workers(tmp_path_factory.mktemp("builds"), postgres)
     yield pool
     pool.close()
+
+
+@pytest.fixture(scope="module")
+def under_way(request, workers) -> Callable[[Build], Future]:
+    """Starts a build, or finds it; those of the module's tests are started at once."""
+    find = functools.cache(workers.submit)
+    for build in chosen_builds(request):
+        find(build)
+    return find
+
+
+@pytest.fixture
+def built(under_way, build):
+    """The result of the test's own build."""
+    return under_way(build).result()

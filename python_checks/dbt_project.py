@@ -7,7 +7,9 @@ A test says what lands and which vars are set, and reads what dbt made of it::
         run = project.dbt("run", vars={"tie_method": "split"})
         return run, project.read("rfm_marts.customer_rfm")
 
-    result = workers.submit("duckdb", build)     # a Future; `build` is a top-level function
+    @builds(on("duckdb", build), on("postgres", build))
+    def test_…(built):
+        run, contract = built
 
 `Project` is a copy of the checkout, whose seeds a test may break. `Workers` runs such functions in
 two processes: dbt and DuckDB keep one core busy for two seconds a build.
@@ -31,13 +33,14 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
 import pandas as pd
 import psycopg2
 import pyarrow as pa
+import pytest
 import yaml
 from dbt.cli.main import dbtRunner
 from psycopg2 import sql
@@ -372,7 +375,7 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 
 class _DuckDBFile:
-    """A file per start, always of the same name: dbt writes it into what it parses and into views."""
+    """A file per start, always of one name: dbt writes it into what it parses, and into views."""
 
     def __init__(self, folder: Path):
         self._folder = folder
@@ -450,24 +453,53 @@ _Database = _DuckDBFile | _PostgresDatabase
 # Worker processes
 # ---------------------------------------------------------------------------------------------
 
+class Build(NamedTuple):
+    """One call for a worker: `function(project, *arguments)` on a fresh project of the target."""
+
+    target: str
+    function: Callable
+    arguments: tuple[Any, ...] = ()
+
+    def __str__(self) -> str:
+        return "-".join([self.target, *map(str, self.arguments)])
+
+
+def on(target: str, function: Callable, *arguments: Any) -> Build:
+    return Build(target, function, arguments)
+
+
+def builds(*plan: Build) -> pytest.MarkDecorator:
+    """Run the test once for each build; its result is the fixture `built`.
+
+    The builds of a module are all under way from its first test on.
+    """
+    return pytest.mark.parametrize("build", plan, ids=map(str, plan))
+
+
+def chosen_builds(request: pytest.FixtureRequest) -> list[Build]:
+    """The builds of those tests in the request's module that will run."""
+    chosen = (
+        item.callspec.params["build"]
+        for item in request.session.items
+        if item.path == request.path
+        and "build" in getattr(item, "fixturenames", ())
+        and not any(mark.args[0] for mark in item.iter_markers("skipif"))
+    )
+    return list(dict.fromkeys(chosen))
+
+
 _projects: dict[str, Project] = {}
 
 
-def _work(
-    folder: Path,
-    target: str,
-    environment: Mapping[str, str],
-    function: Callable,
-    arguments: Sequence[Any],
-) -> Any:
+def _work(folder: Path, environment: Mapping[str, str], build: Build) -> Any:
     """In a worker: call the function with this process's project, freshly started."""
-    if target not in _projects:
-        # A worker keeps its projects until it ends; those that created the folders clean up.
-        own = folder / f"{folder.name}_{target}_{os.getpid()}"
-        _projects[target] = Project(own, target, environment)
-    project = _projects[target]
+    if build.target not in _projects:
+        # A worker keeps its projects until it ends; whoever made the folder cleans up.
+        own = folder / f"{folder.name}_{build.target}_{os.getpid()}"
+        _projects[build.target] = Project(own, build.target, environment)
+    project = _projects[build.target]
     project.start()
-    return function(project, *arguments)
+    return build.function(project, *build.arguments)
 
 
 class Workers:
@@ -482,11 +514,8 @@ class Workers:
         self._environment = dict(environment)
         self._pool = ProcessPoolExecutor(WORKERS, multiprocessing.get_context("spawn"))
 
-    def submit(self, target: str, function: Callable, *arguments: Any) -> Future:
-        """Call `function(project, *arguments)` on a freshly started project of that target."""
-        return self._pool.submit(
-            _work, self._folder, target, self._environment, function, arguments
-        )
+    def submit(self, build: Build) -> Future:
+        return self._pool.submit(_work, self._folder, self._environment, build)
 
     def close(self) -> None:
         """End the processes and remove their files and databases."""
@@ -503,17 +532,3 @@ def remove_databases(prefix: str, environment: Mapping[str, str]) -> None:
         for (name,) in cursor.fetchall():
             drop = sql.SQL("drop database {} with (force)").format(sql.Identifier(name))
             cursor.execute(drop)
-
-
-def chosen_builds(request: Any) -> list[Any]:
-    """The values of the parameter `build` in the tests of the request's module that will run."""
-    return list(
-        dict.fromkeys(
-            item.callspec.params["build"]
-            for item in request.session.items
-            if item.path == request.path
-            and hasattr(item, "callspec")
-            and "build" in item.callspec.params
-            and not any(mark.args[0] for mark in item.iter_markers("skipif"))
-        )
-    )

@@ -9,17 +9,15 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import io
-import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pytest
 
 from python_checks import hard_cases
 from python_checks.dbt_project import (
@@ -27,8 +25,9 @@ from python_checks.dbt_project import (
     TARGETS,
     Project,
     Run,
-    chosen_builds,
+    builds,
     object_frame,
+    on,
 )
 from python_checks.expected_marts import (
     MARTS,
@@ -340,22 +339,12 @@ def build_with_bad_file(project: Project, name: str) -> tuple[str, list[Run], di
     return line, runs, rows_in_marts(project)
 
 
-def _plan() -> list[tuple[str, str]]:
-    names = [*BAD_FILES, *SEMICOLONS]
-    return [("duckdb", name) for name in names] + [("postgres", name) for name in ON_POSTGRES]
-
-
-@pytest.fixture(scope="module")
-def bad_file_runs(request, workers):
-    return {
-        (target, name): workers.submit(target, build_with_bad_file, name)
-        for target, name in chosen_builds(request)
-    }
-
-
-@pytest.mark.parametrize("build", _plan(), ids="-".join)
-def test_a_bad_cell_is_named_and_stops_even_a_partial_run(bad_file_runs, build):
-    line, (seed, partial, *gate), changed = bad_file_runs[build].result()
+@builds(
+    *(on("duckdb", build_with_bad_file, name) for name in (*BAD_FILES, *SEMICOLONS)),
+    *(on("postgres", build_with_bad_file, name) for name in ON_POSTGRES),
+)
+def test_a_bad_cell_is_named_and_stops_even_a_partial_run(built):
+    line, (seed, partial, *gate), changed = built
     assert seed.success, seed.problems
     assert not partial.success
     if gate:
@@ -382,16 +371,9 @@ def build_everything_with_bad_files(project: Project) -> tuple[Run, dict[str, in
     return run, rows_in_marts(project)
 
 
-@pytest.fixture(scope="module")
-def whole_builds(workers):
-    return {
-        target: workers.submit(target, build_everything_with_bad_files) for target in TARGETS
-    }
-
-
-@pytest.mark.parametrize("target", TARGETS)
-def test_a_whole_build_names_all_bad_cells_and_changes_no_mart(whole_builds, target):
-    run, changed = whole_builds[target].result()
+@builds(*(on(target, build_everything_with_bad_files) for target in TARGETS))
+def test_a_whole_build_names_all_bad_cells_and_changes_no_mart(built):
+    run, changed = built
     assert not run.success
     text = messages(run)
     assert "segment_rules.csv, row 2, column recency_min: found 'high'; accepted: " \
@@ -430,9 +412,9 @@ def build_with_unreadable_file(project: Project, name: str) -> tuple[Run, dict[s
     return run, rows_in_marts(project)
 
 
-@pytest.mark.parametrize("name", UNREADABLE)
-def test_a_file_that_is_no_csv_is_named_and_changes_no_mart(workers, name):
-    run, changed = workers.submit("duckdb", build_with_unreadable_file, name).result()
+@builds(*(on("duckdb", build_with_unreadable_file, name) for name in UNREADABLE))
+def test_a_file_that_is_no_csv_is_named_and_changes_no_mart(build, built):
+    (name,), (run, changed) = build.arguments, built
     assert not run.success
     assert "Failure in seed strategy_policy (seeds/strategy_policy.csv)" in messages(run)
     assert UNREADABLE[name][1] in run.log
@@ -482,8 +464,9 @@ def build_with_other_spelling(project: Project) -> tuple[list[Run], list[dict[st
     return runs, builds
 
 
-def test_byte_order_mark_line_ends_and_blanks_around_cells_do_not_matter(workers):
-    runs, (shipped, respelt) = workers.submit("duckdb", build_with_other_spelling).result()
+@builds(on("duckdb", build_with_other_spelling))
+def test_byte_order_mark_line_ends_and_blanks_around_cells_do_not_matter(built):
+    runs, (shipped, respelt) = built
     assert [run.success for run in runs] == [True] * 4, runs[-1].problems
     assert {mart: differences(shipped[mart], respelt[mart]) for mart in MARTS} == dict.fromkeys(
         MARTS, ""
@@ -609,38 +592,42 @@ BAD_VARS: list[tuple[dict[str, Any], list[str]]] = [
 ]
 
 
-def run_with_bad_vars(
-    project: Project, vars: Mapping[str, Any], select: tuple[str, ...]
+def run_with_vars(
+    project: Project, number: int | str, *select: str
 ) -> tuple[Run, dict[str, int]]:
+    """A run with the bad vars of that number, or with a var written 'name=value'."""
+    if isinstance(number, int):
+        vars = BAD_VARS[number][0]
+    else:
+        name, _, value = number.partition("=")
+        vars = {name: float(value)}
     project.land("fact_sales", SALES.sales, SALES.column_types)
     empty_the_marts(project)
     run = project.dbt("run", *select, vars=vars, parse=True)
     return run, rows_in_marts(project)
 
 
-@pytest.mark.parametrize("number", range(len(BAD_VARS)))
-def test_bad_vars_are_all_named_and_nothing_is_built(workers, number):
-    vars, lines = BAD_VARS[number]
-    run, changed = workers.submit("duckdb", run_with_bad_vars, vars, ()).result()
+@builds(*(on("duckdb", run_with_vars, number) for number in range(len(BAD_VARS))))
+def test_bad_vars_are_all_named_and_nothing_is_built(build, built):
+    (number,), (run, changed) = build.arguments, built
     assert not run.success
-    assert [line for line in lines if line not in messages(run)] == [], run.problems
+    missing = [line for line in BAD_VARS[number][1] if line not in messages(run)]
+    assert missing == [], run.problems
     assert changed == {}
 
 
-@pytest.mark.parametrize("number", [3, 4])
-def test_a_scheme_that_does_not_fit_stops_even_a_partial_run(workers, number):
-    vars, (line,) = BAD_VARS[number]
-    select = ("--select", "customer_segments", "segment_summary")
-    run, changed = workers.submit("duckdb", run_with_bad_vars, vars, select).result()
+@builds(*(on("duckdb", run_with_vars, number, "-s", "customer_segments") for number in (3, 4)))
+def test_a_scheme_that_does_not_fit_stops_even_a_partial_run(build, built):
+    run, changed = built
     assert not run.success, "a partial run took a scheme that it cannot use"
+    (line,) = BAD_VARS[build.arguments[0]][1]
     assert line in messages(run), run.problems
     assert changed == {}
 
 
-def test_a_partial_run_with_a_var_that_the_policy_was_not_checked_with_is_refused(workers):
-    select = ("--select", "segment_strategies")
-    vars = {"margin_rate": 0.1}
-    run, changed = workers.submit("duckdb", run_with_bad_vars, vars, select).result()
+@builds(on("duckdb", run_with_vars, "margin_rate=0.1", "-s", "segment_strategies"))
+def test_a_partial_run_with_a_var_that_the_policy_was_not_checked_with_is_refused(built):
+    run, changed = built
     assert not run.success
     assert "margin_rate 0.3" in run.log and "now they are margin_rate 0.1" in run.log
     assert changed == {}
@@ -653,9 +640,9 @@ def run_without_required_column(project: Project) -> Run:
     return project.dbt("run")
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_a_required_column_that_is_not_there_is_named(workers, target):
-    run = workers.submit(target, run_without_required_column).result()
+@builds(*(on(target, run_without_required_column) for target in TARGETS))
+def test_a_required_column_that_is_not_there_is_named(built):
+    run = built
     assert not run.success
     line = (
         "var sales_columns: found no revenue; accepted: an entry revenue: <your column>, since "
@@ -696,17 +683,9 @@ def build_without_usable_sales(
     return run, marts, columns_of_marts(project) == filled
 
 
-@pytest.fixture(scope="module")
-def builds_without_sales(workers):
-    plan = [*((target, "empty_sales") for target in TARGETS), ("duckdb", "all_rejected")]
-    return {build: workers.submit(build[0], build_without_usable_sales, build[1]) for build in plan}
-
-
-@pytest.mark.parametrize("target", TARGETS)
-def test_empty_sales_build_empty_marts_of_the_right_shape_with_a_warning(
-    builds_without_sales, target
-):
-    run, marts, same_columns = builds_without_sales[target, "empty_sales"].result()
+@builds(*(on(target, build_without_usable_sales, "empty_sales") for target in TARGETS))
+def test_empty_sales_build_empty_marts_of_the_right_shape_with_a_warning(built):
+    run, marts, same_columns = built
     assert run.success, run.problems
     assert set(run.statuses.values()) <= {"success", "pass", "warn"}
     assert "The sales source is empty" in "\n".join(run.warnings)
@@ -726,8 +705,9 @@ def test_empty_sales_build_empty_marts_of_the_right_shape_with_a_warning(
     assert marts["rfm_marts.build_warnings"]["warning_code"].tolist() == ["no_sales"]
 
 
-def test_sales_of_which_none_can_be_used_build_with_warnings(builds_without_sales):
-    run, marts, _ = builds_without_sales["duckdb", "all_rejected"].result()
+@builds(on("duckdb", build_without_usable_sales, "all_rejected"))
+def test_sales_of_which_none_can_be_used_build_with_warnings(built):
+    run, marts, _ = built
     assert run.success, run.problems
     assert "No row of the sales source can be used" in "\n".join(run.warnings)
     assert sorted(marts["rfm_marts.build_warnings"]["warning_code"]) == [
@@ -761,9 +741,11 @@ def build_with_gap(project: Project, name: str) -> tuple[Run, pd.DataFrame]:
     return run, project.read("rfm_marts.build_warnings")
 
 
-@pytest.mark.parametrize("target, name", [*(("duckdb", name) for name in GAPS), ("postgres", "end")])
-def test_a_missed_load_is_a_warning_with_its_dates(workers, target, name):
-    run, warnings = workers.submit(target, build_with_gap, name).result()
+@builds(
+    *(on("duckdb", build_with_gap, name) for name in GAPS), on("postgres", build_with_gap, "end")
+)
+def test_a_missed_load_is_a_warning_with_its_dates(build, built):
+    (name,), (run, warnings) = build.arguments, built
     assert run.success, run.problems
     found = warnings.loc[warnings["warning_code"] == "missing_days", "message"].tolist()
     assert found == [f"{text}: was a load missed?" for text in GAPS[name][2]]
@@ -807,9 +789,9 @@ def _contract(relation: str) -> str:
     return relation.replace("rfm_marts.customer_rfm", '"Reports"."RFM 2023"')
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_a_table_with_other_names_is_mapped_by_vars(workers, target):
-    run, found = workers.submit(target, build_mapped).result()
+@builds(*(on(target, build_mapped) for target in TARGETS))
+def test_a_table_with_other_names_is_mapped_by_vars(built):
+    run, found = built
     assert run.success, run.problems
     assert_same(expected_marts(Source(hard_cases.flagged_returns().sales), LATEST), found)
 
@@ -841,9 +823,9 @@ def build_shapes(project: Project) -> list[tuple[Run, dict[str, list[str]]]]:
     return builds
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_columns_do_not_depend_on_optional_sources_or_vars(workers, target):
-    little, everything = workers.submit(target, build_shapes).result()
+@builds(*(on(target, build_shapes) for target in TARGETS))
+def test_columns_do_not_depend_on_optional_sources_or_vars(built):
+    little, everything = built
     assert little[0].success and everything[0].success, everything[0].problems
     assert "rfm_marts.customer_segments" in little[1]
     assert little[1] == everything[1]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from python_checks.dbt_project import PROJECT_ROOT, default_vars
+from python_checks.dbt_project import PROJECT_ROOT, default_vars, on
 
 
 def described() -> dict[str, dict[str, str]]:
@@ -31,7 +31,7 @@ def built_columns(project) -> dict[str, set[str]]:
 
 
 def test_every_column_is_described(workers):
-    columns = workers.submit("duckdb", built_columns).result()
+    columns = workers.submit(on("duckdb", built_columns)).result()
     documented = described()
     models = {path.stem for path in (PROJECT_ROOT / "models").rglob("*.sql")}
     seeds = {path.stem for path in (PROJECT_ROOT / "seeds").glob("*.csv")}

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
-from concurrent.futures import Future
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -17,10 +16,12 @@ from python_checks import hard_cases
 from python_checks.dbt_project import (
     FULL,
     SOURCES_TO_MARTS,
+    Build,
     Project,
     Run,
-    chosen_builds,
+    builds,
     object_frame,
+    on,
 )
 from python_checks.expected_marts import (
     RELATIONS,
@@ -74,16 +75,6 @@ SPLIT = (
 )
 
 
-def _plan() -> list[tuple[str, str, str]]:
-    """(target, case, tie method) of every build."""
-    names = list(CASES)
-    plan = [("duckdb", name, "shared") for name in names]
-    plan += [("duckdb", name, "split") for name in (names if FULL else SPLIT)]
-    plan += [("postgres", name, "shared") for name in (names if FULL else ON_POSTGRES)]
-    plan += [("postgres", name, "split") for name in (names if FULL else ("unicode_ids",))]
-    return plan
-
-
 def case_vars(case: HardCase, tie_method: str) -> dict[str, Any]:
     return {
         "latest_plausible_date": LATEST_PLAUSIBLE_DATE.isoformat(),
@@ -93,7 +84,7 @@ def case_vars(case: HardCase, tie_method: str) -> dict[str, Any]:
     }
 
 
-def build_case(
+def land_and_run(
     project: Project, case: HardCase, vars: Mapping[str, Any]
 ) -> tuple[Run, dict[str, pd.DataFrame]]:
     """Land the case, run what depends on the sources, read everything."""
@@ -104,22 +95,27 @@ def build_case(
     return run, {relation: project.read(relation) for relation in RELATIONS} if run.success else {}
 
 
-@pytest.fixture(scope="module")
-def builds(request, workers) -> dict[tuple[str, str, str], Future]:
-    """The builds of the chosen tests, under way."""
-    return {
-        (target, name, tie_method): workers.submit(
-            target, build_case, CASES[name], case_vars(CASES[name], tie_method)
-        )
-        for target, name, tie_method in chosen_builds(request)
-    }
+def build_case(
+    project: Project, name: str, tie_method: str
+) -> tuple[Run, dict[str, pd.DataFrame]]:
+    return land_and_run(project, CASES[name], case_vars(CASES[name], tie_method))
 
 
-@pytest.mark.parametrize("build", _plan(), ids="-".join)
-def test_the_marts_are_what_the_definitions_say(builds, build):
-    _, name, tie_method = build
-    case = CASES[name]
-    run, found = builds[build].result()
+def _plan() -> Iterator[Build]:
+    for target, tie_method, chosen in (
+        ("duckdb", "shared", CASES),
+        ("duckdb", "split", SPLIT),
+        ("postgres", "shared", ON_POSTGRES),
+        ("postgres", "split", ("unicode_ids",)),
+    ):
+        for name in CASES if FULL else chosen:
+            yield on(target, build_case, name, tie_method)
+
+
+@builds(*_plan())
+def test_the_marts_are_what_the_definitions_say(build, built):
+    name, tie_method = build.arguments
+    case, (run, found) = CASES[name], built
     assert run.success, run.problems
     vars = case_vars(case, tie_method)
     source = Source(case.sales, case.customers, LATEST_PLAUSIBLE_DATE)
@@ -191,7 +187,7 @@ def test_generated_sales_agree(workers, rows, vars):
     types = dict.fromkeys(GENERATED_COLUMNS, "varchar")
     case = HardCase("generated", "anything", sales, "text", types)
     vars = {"latest_plausible_date": LATEST_PLAUSIBLE_DATE.isoformat(), **vars}
-    run, found = workers.submit("duckdb", build_case, case, vars).result()
+    run, found = workers.submit(on("duckdb", land_and_run, case, vars)).result()
     assert run.success, run.problems
     source = Source(sales, latest_plausible_date=LATEST_PLAUSIBLE_DATE)
     expected = expected_marts(source, vars) | expected_staging(source, vars)

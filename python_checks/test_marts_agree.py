@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime as dt
 import os
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -29,15 +28,16 @@ from python_checks.dbt_project import (
     PROJECT_ROOT,
     SOURCES_TO_MARTS,
     TARGETS,
+    Build,
     Project,
     Run,
-    chosen_builds,
+    builds,
     connect_postgres,
     fetch,
+    on,
     remove_databases,
 )
 from python_checks.expected_marts import (
-    MARTS,
     RELATIONS,
     Policy,
     Source,
@@ -55,6 +55,9 @@ CDNOW = PROJECT_ROOT.parent / "shared" / "data" / "cdnow" / "cdnow_sales.csv"
 CODE_MAP = PROJECT_ROOT.parent / "shared" / "reference" / "eleven_segment_code_map.csv"
 STAGING = ("rfm_staging.stg_sales", "rfm_staging.stg_sales_rejected")
 WITHOUT_STAGING = tuple(name for name in RELATIONS if name not in STAGING)
+
+# All builds start with the first test, while the demo is compared.
+pytestmark = pytest.mark.usefixtures("under_way")
 
 Connect = Callable[[], Any]
 
@@ -410,25 +413,25 @@ def load_part(target: str) -> None:
 
 
 def build_variant(
-    project: Project, variant: Variant, load: Callable[[Project], None]
+    project: Project, name: str
 ) -> tuple[Run, dict[str, pd.DataFrame], Policy]:
-    """Add the variant's rows to the seeds, land sales by `load`, run what the vars change."""
-    for name, rows in variant.seed_rows.items():
-        with (project.seeds / f"{name}.csv").open("a", encoding="utf-8") as file:
+    """Add the variant's rows to the seeds, land its sales, run what the vars change."""
+    variant = VARIANTS.get(name) or CDNOW_VARIANTS[name]
+    for seed, rows in variant.seed_rows.items():
+        with (project.seeds / f"{seed}.csv").open("a", encoding="utf-8") as file:
             file.write(rows)
-    load(project)
+    if name in CDNOW_VARIANTS:
+        land_cdnow(project)
+    else:
+        project.load(load_part)
     command = SOURCES_TO_MARTS
     if variant.seed_rows or "segment_scheme" in variant.vars:
         command = ("run", "--exclude", "build_warnings")
-        seed = project.dbt("seed", "--select", *variant.seed_rows, "segment_schemes")
-        assert seed.success, seed.problems
-    run = project.dbt(*command, vars=variant.vars)
+        run = project.dbt("seed", "--select", *variant.seed_rows, "segment_schemes")
+        assert run.success, run.problems
+    run = project.dbt(*command, vars=_vars(name))
     found = {name: project.read(name) for name in WITHOUT_STAGING} if run.success else {}
     return run, found, read_policy(project.seeds)
-
-
-def land_part_of_the_demo(project: Project) -> None:
-    project.load(load_part)
 
 
 def read_cdnow() -> pd.DataFrame:
@@ -458,16 +461,10 @@ def cdnow() -> Source:
     return Source(read_cdnow(), latest_plausible_date=LATEST)
 
 
-def _part_plan() -> list[tuple[str, str]]:
-    on_postgres = VARIANTS if FULL else VARIANTS_ON_POSTGRES
-    return [("duckdb", name) for name in VARIANTS] + [("postgres", name) for name in on_postgres]
-
-
 CDNOW_VARIANTS = {
     "cdnow": Variant({}),
     "cdnow_split": Variant({"tie_method": "split", "history_periods": 3, "lookback_days": 180}),
 }
-CDNOW_PLAN = [("duckdb", "cdnow"), ("postgres", "cdnow"), ("duckdb", "cdnow_split")]
 needs_cdnow = pytest.mark.skipif(not CDNOW.exists(), reason="the file is not beside this checkout")
 
 
@@ -477,33 +474,30 @@ def _vars(name: str) -> dict[str, Any]:
     return {"using_customers": True, "latest_plausible_date": LATEST, **VARIANTS[name].vars}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def builds(request, workers) -> dict[tuple[str, str], Future]:
-    """The builds of the chosen tests, under way while the demo is compared."""
-    result = {}
-    for build in chosen_builds(request):
-        target, name = build
-        variant = CDNOW_VARIANTS.get(name) or VARIANTS[name]
-        load = land_cdnow if name in CDNOW_VARIANTS else land_part_of_the_demo
-        variant = Variant(_vars(name), variant.seed_rows)
-        result[build] = workers.submit(target, build_variant, variant, load)
-    return result
+def _part_plan() -> Iterator[Build]:
+    for target, names in (("duckdb", VARIANTS), ("postgres", VARIANTS_ON_POSTGRES)):
+        for name in VARIANTS if FULL else names:
+            yield on(target, build_variant, name)
 
 
-@pytest.mark.parametrize("build", _part_plan(), ids="-".join)
-def test_part_of_the_demo_agrees_under_other_settings(builds, part_of_the_demo, build):
-    run, found, policy = builds[build].result()
+@builds(*_part_plan())
+def test_part_of_the_demo_agrees_under_other_settings(part_of_the_demo, build, built):
+    run, found, policy = built
     assert run.success, run.problems
-    assert_same(expected_marts(part_of_the_demo, _vars(build[1]), policy), found)
+    assert_same(expected_marts(part_of_the_demo, _vars(*build.arguments), policy), found)
 
 
 @needs_cdnow
-@pytest.mark.parametrize("build", CDNOW_PLAN, ids="-".join)
-def test_cdnow_agrees(builds, cdnow, build):
-    run, found, policy = builds[build].result()
+@builds(
+    on("duckdb", build_variant, "cdnow"),
+    on("postgres", build_variant, "cdnow"),
+    on("duckdb", build_variant, "cdnow_split"),
+)
+def test_cdnow_agrees(cdnow, build, built):
+    (name,), (run, found, policy) = build.arguments, built
     assert run.success, run.problems
-    assert_same(expected_marts(cdnow, _vars(build[1]), policy), found)
-    if build[1] == "cdnow":
+    assert_same(expected_marts(cdnow, _vars(name), policy), found)
+    if name == "cdnow":
         mart = found["rfm_marts.customer_rfm"]
         assert len(mart) == 23502
         assert_all_explained(explain_differences(cdnow, mart), len(mart))

@@ -138,7 +138,11 @@ def test_a_signal_stops_command_and_server(project_root, tmp_path, number, code)
     address = tmp_path / "address"
     script = 'env | grep ^PG > "$0.part" && mv "$0.part" "$0" && sleep 60'
     process = subprocess.Popen(
-        with_server("sh", "-c", script, str(address)), cwd=project_root, start_new_session=True
+        with_server("sh", "-c", script, str(address)),
+        cwd=project_root,
+        start_new_session=True,
+        # A job in the background ignores Ctrl-C, and so would everything that it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
     while not address.exists() and time.monotonic() < deadline:

@@ -6,10 +6,16 @@ import datetime as dt
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from python_checks import hard_cases
-from python_checks.dbt_project import SOURCES_TO_MARTS, TARGETS, Project, object_frame
+from python_checks.dbt_project import (
+    SOURCES_TO_MARTS,
+    TARGETS,
+    Project,
+    builds,
+    object_frame,
+    on,
+)
 from python_checks.expected_marts import KEYS, RELATIONS, differences, plain
 from python_checks.hard_cases import CUSTOMER_TYPES, LATEST_PLAUSIBLE_DATE
 
@@ -72,10 +78,8 @@ def later_sales() -> pd.DataFrame:
     return object_frame(columns, [[row.get(name) for name in columns] for row in rows])
 
 
-@pytest.fixture(scope="module")
-def builds(workers):
-    under_way = {target: workers.submit(target, build_four_times) for target in TARGETS}
-    return {target: future.result() for target, future in under_way.items()}
+BUILDS = {target: on(target, build_four_times) for target in TARGETS}
+on_each_engine = builds(*BUILDS.values())
 
 
 def changed(before: dict[str, pd.DataFrame], after: dict[str, pd.DataFrame]) -> dict[str, str]:
@@ -84,26 +88,28 @@ def changed(before: dict[str, pd.DataFrame], after: dict[str, pd.DataFrame]) -> 
     return {name: difference for name, difference in found.items() if difference}
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_building_again_changes_nothing(builds, target):
-    first, again, _, _ = builds[target]
+@on_each_engine
+def test_building_again_changes_nothing(built):
+    first, again, _, _ = built
     assert len(first["rfm_marts.customer_rfm"]) > 100
     assert changed(first, again) == {}
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_the_order_of_rows_does_not_matter(builds, target):
-    first, _, shuffled, _ = builds[target]
+@on_each_engine
+def test_the_order_of_rows_does_not_matter(built):
+    first, _, shuffled, _ = built
     assert changed(first, shuffled) == {}
 
 
-def test_both_engines_build_the_same(builds):
-    assert changed(builds["duckdb"][0], builds["postgres"][0]) == {}
+@builds(BUILDS["postgres"])
+def test_both_engines_build_the_same(under_way, built):
+    on_duckdb = under_way(BUILDS["duckdb"]).result()
+    assert changed(on_duckdb[0], built[0]) == {}
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_later_sales_do_not_change_earlier_dates(builds, target):
-    before, _, _, after = builds[target]
+@on_each_engine
+def test_later_sales_do_not_change_earlier_dates(built):
+    before, _, _, after = built
     dates = before["rfm_intermediate.int_as_of_dates"]
     past = set(dates.loc[~dates["is_current"].astype(bool), "as_of_date"])
     assert len(past) == 2

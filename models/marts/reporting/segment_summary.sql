@@ -71,7 +71,9 @@ totals as (
         {% if kind == 'money' -%}
         {{ money_per('sum(' ~ measure ~ ')', 'count(' ~ measure ~ ')') }} as {{ measure }}_mean,
         {%- else -%}
-        avg({{ measure }}) as {{ measure }}_mean,
+        -- Not avg(): it divides decimals on one engine and floating point on the other.
+        cast(sum({{ measure }}) as {{ type_double() }})
+        / nullif(count({{ measure }}), 0) as {{ measure }}_mean,
         {%- endif %}
         max({{ measure }}) as {{ measure }}_max,
         {% endfor %}
