@@ -19,7 +19,7 @@ from python_checks.dbt_project import (
 from python_checks.expected_marts import KEYS, RELATIONS, differences, plain
 from python_checks.hard_cases import CUSTOMER_TYPES, LATEST_PLAUSIBLE_DATE
 
-SALES = hard_cases.untidy_text(rows=1500, customers=150)
+UNTIDY = hard_cases.untidy_text(rows=1500, customers=150)
 CUSTOMERS = hard_cases.two_score_groups().customers
 VARS = {
     "latest_plausible_date": LATEST_PLAUSIBLE_DATE.isoformat(),
@@ -31,10 +31,44 @@ VARS = {
 }
 
 
+def near_repeats() -> pd.DataFrame:
+    """Per column a sale id that is there three times, with rows that differ in this column only."""
+    common = {
+        "sale_date": "2023-03-03",
+        "customer_id": "c000",
+        "revenue": "10",
+        "order_id": "o",
+        "product_id": "p",
+        "channel": "shop",
+        "quantity": "1",
+        "is_return": "no",
+        "discount_amount": "0",
+    }
+    others = {
+        "sale_date": ("2023-03-04", "2023-03-03 00:00"),
+        "customer_id": ("c001", "C000"),
+        "revenue": ("11", "10.00"),
+        "is_return": ("yes", None),
+        "quantity": ("2", None),
+        "discount_amount": ("1", None),
+    }
+    rows = [common | {"sale_id": f"near-{name}"} for name in common]
+    rows += [
+        common | {"sale_id": f"near-{name}", name: value}
+        for name in common
+        for value in others.get(name, ("x", None))
+    ]
+    columns = list(UNTIDY.sales.columns)
+    return object_frame(columns, [[row[name] for name in columns] for row in rows])
+
+
+SALES = pd.concat([UNTIDY.sales, near_repeats()], ignore_index=True)
+
+
 def _build(project: Project, sales: pd.DataFrame | None = None) -> dict[str, pd.DataFrame]:
     """Every relation after landing these sales (None: those that are there already)."""
     if sales is not None:
-        project.land("fact_sales", sales, SALES.column_types)
+        project.land("fact_sales", sales, UNTIDY.column_types)
     run = project.dbt(*SOURCES_TO_MARTS, vars=VARS)
     assert run.success, run.problems
     return {name: plain(project.read(name)) for name in RELATIONS}
@@ -43,10 +77,10 @@ def _build(project: Project, sales: pd.DataFrame | None = None) -> dict[str, pd.
 def build_four_times(project: Project) -> list[dict[str, pd.DataFrame]]:
     """[first, built again, rows of both sources in another order, with later sales as well]."""
     project.land("dim_customers", CUSTOMERS, CUSTOMER_TYPES)
-    first = _build(project, SALES.sales)
+    first = _build(project, SALES)
     again = _build(project)
     project.land("dim_customers", CUSTOMERS.iloc[::-1], CUSTOMER_TYPES)
-    shuffled = SALES.sales.sample(frac=1, random_state=5)
+    shuffled = SALES.sample(frac=1, random_state=5)
     return [
         first,
         again,
@@ -57,7 +91,7 @@ def build_four_times(project: Project) -> list[dict[str, pd.DataFrame]]:
 
 def later_sales() -> pd.DataFrame:
     """Sales after the last one, in the same month: old customers, new ones, and returns."""
-    last = pd.to_datetime(SALES.sales["sale_date"].str[:10], errors="coerce")
+    last = pd.to_datetime(SALES["sale_date"].str[:10], errors="coerce")
     last = last[last <= pd.Timestamp(LATEST_PLAUSIBLE_DATE)].max()
     day = (last + dt.timedelta(days=1)).date()
     assert day.month == last.month, "the later sales have to leave the grid dates where they are"
@@ -74,7 +108,7 @@ def later_sales() -> pd.DataFrame:
         }
         for number in range(100)
     ]
-    columns = list(SALES.sales.columns)
+    columns = list(SALES.columns)
     return object_frame(columns, [[row.get(name) for name in columns] for row in rows])
 
 
