@@ -108,12 +108,14 @@ def demo(request, postgres, tmp_path_factory) -> Iterator[Connect]:
         return
     folder = tmp_path_factory.mktemp("demo") / f"rfm_checks_demo_{os.getpid()}"
     project = Project(folder, request.param, postgres)
-    project.start()
-    project.load(load_demo.load)
-    run = project.dbt("run", vars=DEMO_VARS)
-    assert run.success, run.problems
-    yield project.connect
-    remove_databases(folder.name, postgres)
+    try:
+        project.start()
+        project.load(load_demo.load)
+        run = project.dbt("run", vars=DEMO_VARS)
+        assert run.success, run.problems
+        yield project.connect
+    finally:
+        remove_databases(folder.name, postgres)
 
 
 @pytest.fixture(scope="module")
