@@ -651,6 +651,25 @@ def test_a_required_column_that_is_not_there_is_named(built):
     assert line in messages(run), run.problems
 
 
+def run_with_columns_in_two_cases(project: Project) -> Run:
+    sales = SALES.sales.rename(columns={"revenue": "Revenue"})
+    sales["REVENUE"] = sales["Revenue"] * 2
+    types = {name.replace("revenue", "Revenue"): t for name, t in SALES.column_types.items()}
+    project.land("fact_sales", sales, types | {"REVENUE": types["Revenue"]})
+    return project.dbt("run")
+
+
+@builds(on("postgres", run_with_columns_in_two_cases))
+def test_columns_that_differ_by_case_only_are_not_guessed_between(built):
+    run = built
+    assert not run.success
+    line = (
+        "var sales_columns: found more than one revenue that differ by case; accepted: an entry "
+        "revenue: <your column>, one of customer_id, sale_date, Revenue, order_id, REVENUE"
+    )
+    assert line in messages(run), run.problems
+
+
 # ---------------------------------------------------------------------------------------------
 # Unusual sources that build
 # ---------------------------------------------------------------------------------------------

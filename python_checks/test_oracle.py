@@ -726,7 +726,8 @@ def test_quartiles_interpolate() -> None:
 
 
 def test_published_code_map_is_complete() -> None:
-    path = Path(__file__).resolve().parents[2] / "shared" / "reference" / "eleven_segment_code_map.csv"
+    shared = Path(__file__).resolve().parents[2] / "shared"
+    path = shared / "reference" / "eleven_segment_code_map.csv"
     if not path.exists():
         pytest.skip("the published table is not beside this checkout")
     assert len(set(oracle.read_code_map(path).values())) == 11

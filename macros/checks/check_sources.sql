@@ -40,6 +40,13 @@
                         ~ "; accepted: a column of " ~ table_name ~ ", which has "
                         ~ existing | join(', ')
                     ) -%}
+                {%- elif column not in mapped and column not in existing
+                    and existing | map('lower') | select('equalto', column) | list | length > 1 -%}
+                    {%- do problems.append(
+                        "var " ~ entity ~ "_columns: found more than one " ~ column
+                        ~ " that differ by case; accepted: an entry " ~ column
+                        ~ ": <your column>, one of " ~ existing | join(', ')
+                    ) -%}
                 {%- elif column not in mapped and find_column(column, existing) is none -%}
                     {%- if definition.get('required') -%}
                         {%- do problems.append(

@@ -35,7 +35,8 @@
 {% endmacro %}
 
 
-{#- The existing column of that name: exactly, else in another case, else none. -#}
+{#- The existing column of that name: exactly, else in another case, else none. Of several that
+    differ by case only the first counts; check_sources refuses those. -#}
 {% macro find_column(name, existing) %}
     {%- if name in existing -%}
         {{ return(name) }}
@@ -104,7 +105,7 @@ select
         else adapter.quote(column['name'] | replace('"', '""')) %}
     {{ source_value(quoted, column['type'], column['kind']) }} as {{ name }}
     {%- if name in keep_text %},
-    cast({{ quoted }} as {{ dbt.type_string() }}) as {{ name }}_text
+    {{ bytewise('cast(' ~ quoted ~ ' as ' ~ dbt.type_string() ~ ')') }} as {{ name }}_text
     {%- endif %}
     {{- ',' if not loop.last }}
     {%- else %} *
@@ -124,4 +125,23 @@ select
     sort. -#}
 {% macro sales_have_sale_ids() %}
     {{ return(not execute or source_columns('sales')['sale_id']['name'] is not none) }}
+{% endmacro %}
+
+
+{#- The given columns of a base model that can hold different values at all: not those that the
+    source does not have, and no kept text (`<column>_text`) of a date or a whole number, which is
+    the same where the value is. A sort of all sales pays for every key. -#}
+{% macro columns_that_differ(entity, names) %}
+    {%- set columns = source_columns(entity) if execute else {} -%}
+    {%- set differing = [] -%}
+    {%- for name in names -%}
+        {%- set is_text = name.endswith('_text') -%}
+        {%- set column = columns.get(name[:-5] if is_text else name) -%}
+        {%- if column is not none
+            and (not execute or column['name'] is not none)
+            and not (is_text and column['type'] in ('date', 'integer')) -%}
+            {%- do differing.append(name) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(differing) }}
 {% endmacro %}

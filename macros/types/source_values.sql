@@ -24,10 +24,12 @@
 {% endmacro %}
 
 
-{#- One source value as our type; null where it cannot be used, never a failed build. -#}
+{#- One source value as our type; null where it cannot be used, never a failed build. Text orders
+    bytewise from here on: the same order on every engine, and on PostgreSQL sorts and groups several
+    times faster than in the language of the database. -#}
 {% macro source_value(expression, family, kind) %}
     {%- if kind == 'id' -%}
-        {{ source_id(expression, family) }}
+        {{ bytewise(source_id(expression, family) | trim) }}
     {%- elif kind == 'date' -%}
         {{ source_date(expression, family) }}
     {%- elif kind == 'money' -%}
@@ -37,7 +39,7 @@
     {%- elif kind == 'boolean' -%}
         {{ source_boolean(expression, family) }}
     {%- elif kind == 'text' -%}
-        {{ source_text(expression, family) }}
+        {{ bytewise(source_text(expression, family) | trim) }}
     {%- else -%}
         {{ exceptions.raise_compiler_error(
             "source_value: kind must be id, date, money, number, boolean or text, got " ~ kind

@@ -66,11 +66,36 @@
 {% endmacro %}
 
 
-{#- Text without blanks at its ends. The characters are named (blank, tab, line ends, no-break space, byte order
-    mark), since a plain trim takes only blanks on PostgreSQL and any white space on DuckDB. -#}
-{% macro clean_text(expression) -%}
-    trim(both ' ' || chr(9) || chr(10) || chr(13) || chr(160) || chr(65279) from {{ expression }})
+{#- Text without blanks at its ends. The characters are named (blank, tab, line ends, no-break space,
+    byte order mark), since a plain trim takes only blanks on PostgreSQL and any white space on
+    DuckDB.
+
+    Dispatched: naming characters makes trim many times slower on DuckDB, so there it is spared
+    where the first and the last character say that there is nothing to take. -#}
+{% macro clean_text(expression) %}
+    {{- return(adapter.dispatch('clean_text', 'rfm_retention')(expression)) -}}
+{% endmacro %}
+
+{% macro default__clean_text(expression) -%}
+    trim(both {{ blank_characters() | join(' || ') }} from {{ expression }})
 {%- endmacro %}
+
+{% macro duckdb__clean_text(expression) -%}
+    case
+        when
+            {{ expression }} >= '!'
+            and {{ expression }} < chr(127)
+            {%- for character in blank_characters() %}
+            and not suffix({{ expression }}, {{ character }})
+            {%- endfor %}
+            then {{ expression }}
+        else trim(both {{ blank_characters() | join(' || ') }} from {{ expression }})
+    end
+{%- endmacro %}
+
+{% macro blank_characters() %}
+    {{- return(["' '", "chr(9)", "chr(10)", "chr(13)", "chr(160)", "chr(65279)"]) -}}
+{% endmacro %}
 
 
 {#- A regular expression on text. Dispatched: there is no common spelling. -#}

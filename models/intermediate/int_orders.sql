@@ -3,7 +3,6 @@
 -- sale among them is its own order. By day and not by order, since a date only knows what was dated
 -- before it: an order counts on the day of its earliest sale (`order_count`), its later lines and
 -- returns on their own days.
-{%- set has_order_ids = sales_have_order_ids() %}
 {%- set enough = '>=' if var('count_zero_value_orders') else '>' %}
 with
 
@@ -34,24 +33,40 @@ order_days as (
 
 ),
 
-order_starts as (
+-- Few orders spread over several days: found by an aggregate and joined, which is faster than a
+-- window over every order. Without any order ids there are none.
+several_days as (
 
     select
-        *,
-        {% if has_order_ids -%}
-        case
-            when order_id is null then sale_line_count
-            when
-                sale_date = min(case when sale_line_count > 0 then sale_date end)
-                    over (partition by customer_id, order_id)
-                then 1
-            else 0
-        end as order_count
-        {%- else -%}
-        -- Without any order ids there is no order that could spread over several days.
-        sale_line_count as order_count
-        {%- endif %}
+        customer_id,
+        order_id,
+        min(case when sale_line_count > 0 then sale_date end) as order_date
     from order_days
+    where {{ 'order_id is not null' if sales_have_order_ids() else '1 = 0' }}
+    group by customer_id, order_id
+    having count(*) > 1
+
+),
+
+counted_days as (
+
+    select
+        order_days.customer_id,
+        order_days.order_id,
+        case
+            when order_days.order_id is null then order_days.sale_line_count
+            when several_days.order_id is null and order_days.sale_line_count > 0 then 1
+            when order_days.sale_date = several_days.order_date then 1
+            else 0
+        end as order_count,
+        order_days.return_amount,
+        order_days.net_revenue,
+        order_days.sale_date
+    from order_days
+    left join several_days
+        on
+            order_days.customer_id = several_days.customer_id
+            and order_days.order_id = several_days.order_id
 
 )
 
@@ -63,4 +78,4 @@ select
     cast(return_amount as {{ type_money() }}) as return_amount,
     cast(net_revenue as {{ type_money() }}) as net_revenue,
     sale_date
-from order_starts
+from counted_days

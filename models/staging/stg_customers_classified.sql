@@ -13,8 +13,8 @@ customers as (
             partition by customer_id
             order by
                 created_at nulls last,
-                {{ bytewise('country') }} nulls last,
-                {{ bytewise('score_group') }} nulls last
+                country nulls last,
+                score_group nulls last
         ) as occurrence
     from {{ ref('base_customers') }}
 

@@ -12,8 +12,8 @@ products as (
         row_number() over (
             partition by product_id
             order by
-                {{ bytewise('product_name') }} nulls last,
-                {{ bytewise('category') }} nulls last,
+                product_name nulls last,
+                category nulls last,
                 margin_rate nulls last
         ) as occurrence
     from {{ ref('base_products') }}

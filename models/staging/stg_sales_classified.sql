@@ -24,23 +24,21 @@ numbered_sales as (
 
     select
         {% if sales_have_sale_ids() %}
-        -- One total order over every column: rows that tie on all of it are the same row. Rows that
-        -- cannot be read are numbered apart, so that they never push a usable row out.
+        -- One total order over every column that the source has: rows that tie on all of it are the
+        -- same row. Rows that cannot be read are numbered apart, so that they never push a usable
+        -- row out.
         row_number() over (
-            partition by {{ bytewise('case when is_readable then sale_id end') }}
+            partition by case when is_readable then sale_id end
             order by
                 sale_date asc,
-                {{ bytewise('customer_id') }} asc,
-                revenue desc,
-                {{ bytewise('order_id') }} asc nulls last,
-                {{ bytewise('product_id') }} asc nulls last,
-                {{ bytewise('channel') }} asc nulls last,
-                {{ bytewise('score_group') }} asc nulls last,
-                quantity asc nulls last,
-                discount_amount asc nulls last,
-                is_return asc,
-                {{ bytewise('sale_date_text') }} asc,
-                {{ bytewise('revenue_text') }} asc
+                customer_id asc,
+                revenue desc
+                {%- for column in columns_that_differ('sales', [
+                    'order_id', 'product_id', 'channel', 'score_group', 'quantity',
+                    'discount_amount', 'is_return', 'sale_date_text', 'revenue_text',
+                ]) %},
+                {{ column }} asc nulls last
+                {%- endfor %}
         ) as occurrence,
         {% else %}
         1 as occurrence,
