@@ -9,6 +9,7 @@
         'history_periods': [0, 1000],
         'min_group_customers': [1, none],
         'max_actionable_segments': [1, none],
+        'default_purchase_gap_days': [1, 100000],
     } -%}
     {%- for name, range in whole_numbers.items() -%}
         {%- do problems.append(check_whole_number(name, range[0], range[1])) -%}
@@ -23,6 +24,8 @@
         'recency_weight': [0, none],
         'frequency_weight': [0, none],
         'monetary_weight': [0, none],
+        'engagement_weight': [0, none],
+        'gap_prior_strength': [0, none],
         'margin_rate': [0, 1],
         'min_segment_share': [0, 1],
         'high_touch_value_ratio': [0, none],
@@ -37,16 +40,33 @@
             ~ " least one above 0"
         ) -%}
     {%- endif -%}
+    {%- for name, value in {
+        'engagement_weight': var('engagement_weight') not in [0, 0.0],
+        'rfm_basis': var('rfm_basis') == 'activity',
+    }.items() if value and var('using_engagement_events') is sameas false -%}
+        {%- do problems.append(
+            "var " ~ name ~ ": found " ~ var(name) ~ " without engagement events; accepted: "
+            ~ {'engagement_weight': '0', 'rfm_basis': 'sales'}[name]
+            ~ ", or using_engagement_events: true"
+        ) -%}
+    {%- endfor -%}
 
     {%- for name, accepted in {
         'tie_method': ['shared', 'split'],
         'history_grain': ['day', 'week', 'month', 'quarter'],
+        'rfm_basis': ['sales', 'activity'],
     }.items() if var(name) not in accepted -%}
         {%- do problems.append(
             "var " ~ name ~ ": found " ~ var(name) ~ "; accepted: " ~ accepted | join(', ')
         ) -%}
     {%- endfor -%}
-    {%- for name in ['count_zero_value_orders', 'using_customers', 'using_products']
+    {%- set entity_vars = {'using': [], 'table': [], 'columns': []} -%}
+    {%- for entity, spec in source_entities().items() -%}
+        {%- do entity_vars['table'].append(entity ~ '_table') -%}
+        {%- do entity_vars['columns'].append(entity ~ '_columns') -%}
+        {%- if spec['optional'] -%}{%- do entity_vars['using'].append('using_' ~ entity) -%}{%- endif -%}
+    {%- endfor -%}
+    {%- for name in ['count_zero_value_orders'] + entity_vars['using']
         if var(name) is not boolean -%}
         {%- do problems.append(
             "var " ~ name ~ ": found " ~ var(name) ~ "; accepted: true, false"
@@ -63,9 +83,8 @@
     {%- endfor -%}
 
     {%- for name in [
-        'source_schema', 'sales_table', 'customers_table', 'products_table', 'segment_scheme',
-        'customer_rfm_name',
-    ] if var(name) is not string or var(name) | trim == '' -%}
+        'source_schema', 'segment_scheme', 'customer_rfm_name',
+    ] + entity_vars['table'] if var(name) is not string or var(name) | trim == '' -%}
         {%- do problems.append("var " ~ name ~ ": found " ~ var(name) ~ "; accepted: a name") -%}
     {%- endfor -%}
 
@@ -110,12 +129,10 @@
     {#- A mistyped name would otherwise do nothing, silently. Others than ours may be for models of
         your own. -#}
     {%- set known = (whole_numbers.keys() | list) + (numbers.keys() | list) + [
-        'tie_method', 'history_grain', 'count_zero_value_orders', 'using_customers',
-        'using_products', 'as_of_date', 'latest_plausible_date', 'lookback_days', 'score_group',
-        'source_schema', 'sales_table', 'customers_table', 'products_table', 'sales_columns',
-        'customers_columns', 'products_columns', 'segment_scheme', 'customer_rfm_name',
-        'customer_rfm_schema',
-    ] -%}
+        'tie_method', 'rfm_basis', 'history_grain', 'count_zero_value_orders', 'as_of_date',
+        'latest_plausible_date', 'lookback_days', 'score_group', 'source_schema', 'segment_scheme',
+        'customer_rfm_name', 'customer_rfm_schema',
+    ] + entity_vars['using'] + entity_vars['table'] + entity_vars['columns'] -%}
     {%- for name in invocation_args_dict.get('vars') or {} if name not in known -%}
         {%- do exceptions.warn(
             "var " ~ name ~ ": found in --vars, but this project has no such var; accepted: "

@@ -105,6 +105,17 @@
 {% macro policy_seeds() %}
     {{ return([
         'segment_schemes', 'segment_rules', 'segments', 'strategy_policy', 'fixed_cut_points',
+        'lifecycle_thresholds', 'behaviour_thresholds', 'engagement_event_types',
+    ]) }}
+{% endmacro %}
+
+
+{#- The slots that a core_message in strategy_policy.csv can hold. The marts fill those that they
+    know; the sending tool fills {first_name}, {incentive} and {brand}. -#}
+{% macro message_slots() %}
+    {{ return([
+        'first_name', 'incentive', 'top_category', 'next_category', 'days_since_last_order',
+        'order_count', 'brand',
     ]) }}
 {% endmacro %}
 

@@ -2,6 +2,25 @@
 {% macro whole_base() %}{{ return('(all)') }}{% endmacro %}
 
 
+{#- What is scored: {dimension: column of int_customer_metrics}. Under rfm_basis activity the
+    measures on sales alone are scored beside it, for the contract mart customer_rfm. -#}
+{% macro scored_measures() %}
+    {%- set measures = {
+        'recency': 'scored_recency_days',
+        'frequency': 'scored_frequency',
+        'monetary': 'scored_value',
+    } -%}
+    {%- if var('rfm_basis') == 'activity' -%}
+        {%- do measures.update({
+            'sales_recency': 'days_since_last_order',
+            'sales_frequency': 'order_count',
+            'sales_monetary': 'net_revenue',
+        }) -%}
+    {%- endif -%}
+    {{ return(measures) }}
+{% endmacro %}
+
+
 {#- The NTILE tile of a row by its place: `rows_before` rows come before it among `row_count`, in
     `tiles` tiles.
 
@@ -39,14 +58,21 @@
 {%- endmacro %}
 
 
-{#- The weighted mean of the three scores, 1 to score_tiles. -#}
-{% macro rfm_score(recency, frequency, monetary) -%}
-    {%- set weights = [var('recency_weight'), var('frequency_weight'), var('monetary_weight')] -%}
+{#- The weighted mean of the three scores and, where it has a weight, of the engagement score: 1 to
+    score_tiles. -#}
+{% macro rfm_score(recency, frequency, monetary, engagement) -%}
+    {%- set weights = [
+        var('recency_weight'), var('frequency_weight'), var('monetary_weight'),
+        var('engagement_weight'),
+    ] -%}
     cast(
         (
             {{ weights[0] }} * {{ recency }}
             + {{ weights[1] }} * {{ frequency }}
             + {{ weights[2] }} * {{ monetary }}
+            {%- if weights[3] %}
+            + {{ weights[3] }} * {{ engagement }}
+            {%- endif %}
         ) as {{ type_double() }}
     ) / {{ weights | map('float') | sum }}
 {%- endmacro %}
@@ -56,4 +82,12 @@
 {% macro tile_size(row_count, tile, tiles) -%}
     ({{ row_count }} - mod({{ row_count }}, {{ tiles }})) / {{ tiles }}
     + case when {{ tile }} <= mod({{ row_count }}, {{ tiles }}) then 1 else 0 end
+{%- endmacro %}
+
+
+{#- The last 30 days against the mean 30 of the last 90: 1 = steady, 3 = all of it lately, 0 = fallen
+    silent; null without any. -#}
+{% macro event_trend(count_30d, count_90d) -%}
+    cast({{ count_30d }} as {{ type_double() }})
+    / nullif(cast({{ count_90d }} as {{ type_double() }}) / 3, 0)
 {%- endmacro %}

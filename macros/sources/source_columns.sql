@@ -105,7 +105,7 @@ select
         else adapter.quote(column['name'] | replace('"', '""')) %}
     {{ source_value(quoted, column['type'], column['kind']) }} as {{ name }}
     {%- if name in keep_text %},
-    {{ bytewise('cast(' ~ quoted ~ ' as ' ~ dbt.type_string() ~ ')') }} as {{ name }}_text
+    {{ bytewise('cast(' ~ (quoted or 'null') ~ ' as ' ~ dbt.type_string() ~ ')') }} as {{ name }}_text
     {%- endif %}
     {{- ',' if not loop.last }}
     {%- else %} *
@@ -125,6 +125,13 @@ select
     sort. -#}
 {% macro sales_have_sale_ids() %}
     {{ return(not execute or source_columns('sales')['sale_id']['name'] is not none) }}
+{% endmacro %}
+
+
+{#- Whether the sales say what was discounted. Without it nobody can be called dependent on
+    discounts. -#}
+{% macro sales_have_discounts() %}
+    {{ return(not execute or source_columns('sales')['discount_amount']['name'] is not none) }}
 {% endmacro %}
 
 

@@ -37,6 +37,31 @@
                 'margin_rate': {'kind': 'number'},
             },
         },
+        'engagement_events': {
+            'default_table': 'fact_engagement_events',
+            'optional': true,
+            'columns': {
+                'event_id': {'kind': 'id', 'required': true},
+                'customer_id': {'kind': 'id', 'required': true},
+                'event_at': {'kind': 'date', 'required': true},
+                'event_type': {'kind': 'text', 'required': true},
+                'channel': {'kind': 'text'},
+                'event_value': {'kind': 'money'},
+            },
+        },
+        'campaign_contacts': {
+            'default_table': 'fact_campaign_contacts',
+            'optional': true,
+            'columns': {
+                'contact_id': {'kind': 'id', 'required': true},
+                'campaign_id': {'kind': 'id', 'required': true},
+                'customer_id': {'kind': 'id', 'required': true},
+                'contacted_at': {'kind': 'date', 'required': true},
+                'channel': {'kind': 'text'},
+                'contact_cost': {'kind': 'money'},
+                'incentive_cost': {'kind': 'money'},
+            },
+        },
     }) }}
 {% endmacro %}
 

@@ -52,6 +52,10 @@
 {% macro type_quantity() %}numeric(18, 4){% endmacro %}
 
 
+{#- Sums of event weights: exact, so that no engine ranks them differently. -#}
+{% macro type_weight() %}numeric(18, 6){% endmacro %}
+
+
 {#- Eight-byte floating point, for shares and rates. "double" alone does not parse on
     PostgreSQL. -#}
 {% macro type_double() %}
@@ -193,4 +197,13 @@
 {#- A whole number in floating point as text without a fraction. -#}
 {% macro number_text(expression) -%}
     cast(cast({{ expression }} as bigint) as {{ dbt.type_string() }})
+{%- endmacro %}
+
+
+{#- A ratio of floating-point numbers to nine digits: figures are compared and ranked on it, and
+    the digits behind differ between engines. Null where the divisor is null or 0. -#}
+{% macro rounded_ratio(dividend, divisor) -%}
+    cast(
+        cast({{ dividend }} as {{ type_double() }}) / nullif({{ divisor }}, 0) as numeric(28, 9)
+    )
 {%- endmacro %}

@@ -12,6 +12,7 @@ sales as (
         customer_id,
         order_id,
         net_revenue,
+        discount_amount,
         is_return,
         sale_date,
         not is_return and revenue {{ enough }} 0 as is_sale
@@ -27,7 +28,8 @@ order_days as (
         sale_date,
         count(case when is_sale then 1 end) as sale_line_count,
         sum(net_revenue) as net_revenue,
-        coalesce(-sum(case when is_return then net_revenue end), 0) as return_amount
+        coalesce(-sum(case when is_return then net_revenue end), 0) as return_amount,
+        sum(case when not is_return then abs(discount_amount) end) as discount_amount
     from sales
     group by customer_id, order_id, sale_date
 
@@ -61,6 +63,7 @@ counted_days as (
         end as order_count,
         order_days.return_amount,
         order_days.net_revenue,
+        order_days.discount_amount,
         order_days.sale_date
     from order_days
     left join several_days
@@ -77,5 +80,6 @@ select
     cast(net_revenue + return_amount as {{ type_money() }}) as sales_amount,
     cast(return_amount as {{ type_money() }}) as return_amount,
     cast(net_revenue as {{ type_money() }}) as net_revenue,
+    cast(discount_amount as {{ type_money() }}) as discount_amount,
     sale_date
 from counted_days

@@ -2,12 +2,12 @@
 -- Every score runs from worst (1) to best. Ties share the lowest tile they touch, or are split by
 -- customer id; int_score_tiles is joined three times and not once through a CTE, which PostgreSQL
 -- joins without statistics.
+-- Under rfm_basis activity the `sales_*` dimensions are scored too, for the contract alone.
 -- `<dimension>_score_of_five` feeds the fixed contract customer_rfm, whatever the number of tiles.
-{%- set dimensions = {
-    'recency': 'days_since_last_order',
-    'frequency': 'order_count',
-    'monetary': 'net_revenue',
-} %}
+{%- set dimensions = scored_measures() %}
+{%- set sales_measures = ['days_since_last_order', 'order_count', 'net_revenue'] %}
+{%- set contract = 'sales_' if var('rfm_basis') == 'activity' else '' %}
+{%- set engagement_counts = var('engagement_weight') > 0 %}
 {%- set tiles = var('score_tiles') | int %}
 {%- set is_split = var('tie_method') == 'split' %}
 {%- set is_grouped = score_group_column() is not none %}
@@ -35,9 +35,12 @@ metrics as (
         {{ place_in_base }} as {{ dimension }}_place_in_tie,
         {% endif %}
         {% endfor %}
-        metrics.days_since_last_order,
-        metrics.order_count,
-        metrics.net_revenue
+        {%- for measure in dimensions.values() if measure not in sales_measures %}
+        metrics.{{ measure }},
+        {%- endfor %}
+        {%- for measure in sales_measures %}
+        metrics.{{ measure }}{{ ',' if not loop.last }}
+        {%- endfor %}
     from {{ ref('int_customer_metrics') }} as metrics
     inner join {{ ref('int_score_groups') }} as score_groups
         on
@@ -72,6 +75,9 @@ scored as (
         {% endif %}
         {% endfor %}
         {% endfor %}
+        {% if engagement_counts %}
+        engagement.engagement_score,
+        {% endif %}
         metrics.days_since_last_order,
         metrics.order_count,
         metrics.net_revenue
@@ -84,6 +90,12 @@ scored as (
             and {{ dimension }}_tiles.dimension = '{{ dimension }}'
             and cast(metrics.{{ measure }} as {{ type_money() }}) = {{ dimension }}_tiles.value
     {% endfor %}
+    {% if engagement_counts %}
+    inner join {{ ref('int_customer_engagement') }} as engagement
+        on
+            metrics.as_of_date = engagement.as_of_date
+            and metrics.customer_id = engagement.customer_id
+    {% endif %}
 
 )
 
@@ -99,8 +111,10 @@ select
     frequency_score,
     monetary_score,
     {{ rfm_code('recency_score', 'frequency_score', 'monetary_score') }} as rfm_code,
-    {{ rfm_score('recency_score', 'frequency_score', 'monetary_score') }} as rfm_score,
-    recency_score_of_five,
-    frequency_score_of_five,
-    monetary_score_of_five
+    {{ rfm_score(
+        'recency_score', 'frequency_score', 'monetary_score', 'engagement_score'
+    ) }} as rfm_score,
+    {{ contract }}recency_score_of_five as recency_score_of_five,
+    {{ contract }}frequency_score_of_five as frequency_score_of_five,
+    {{ contract }}monetary_score_of_five as monetary_score_of_five
 from scored

@@ -2,11 +2,7 @@
 -- The histogram of distinct values knows everything that NTILE does: how many customers stand
 -- before a value and how many share it. Scoring it instead of the customers is several times faster
 -- and settles ties once.
-{%- set dimensions = {
-    'recency': 'days_since_last_order',
-    'frequency': 'order_count',
-    'monetary': 'net_revenue',
-} %}
+{%- set dimensions = scored_measures() %}
 {%- set tiles = var('score_tiles') | int %}
 with
 
@@ -15,9 +11,9 @@ metrics as (
     select
         metrics.as_of_date,
         score_groups.scored_within,
-        metrics.days_since_last_order,
-        metrics.order_count,
-        metrics.net_revenue
+        {%- for measure in dimensions.values() %}
+        metrics.{{ measure }}{{ ',' if not loop.last }}
+        {%- endfor %}
     from {{ ref('int_customer_metrics') }} as metrics
     inner join {{ ref('int_score_groups') }} as score_groups
         on
@@ -34,9 +30,9 @@ scored_bases as (
     select
         as_of_date,
         '{{ whole_base() }}' as scored_within,
-        days_since_last_order,
-        order_count,
-        net_revenue
+        {%- for measure in dimensions.values() %}
+        {{ measure }}{{ ',' if not loop.last }}
+        {%- endfor %}
     from metrics
     {% if score_group_column() is not none %}
     where
@@ -50,9 +46,9 @@ scored_bases as (
     select
         as_of_date,
         scored_within,
-        days_since_last_order,
-        order_count,
-        net_revenue
+        {%- for measure in dimensions.values() %}
+        {{ measure }}{{ ',' if not loop.last }}
+        {%- endfor %}
     from metrics
     where scored_within <> '{{ whole_base() }}'
     {% endif %}
@@ -68,7 +64,7 @@ histogram as (
         '{{ dimension }}' as dimension,
         -- A keyword of the SQL standard only; both engines take it as a name.
         cast({{ measure }} as {{ type_money() }}) as value, -- noqa: RF04
-        cast({{ '-' if dimension == 'recency' }}{{ measure }} as {{ type_money() }}) as goodness,
+        cast({{ '-' if 'recency' in dimension }}{{ measure }} as {{ type_money() }}) as goodness,
         count(*) as customer_count
     from scored_bases
     group by as_of_date, scored_within, {{ measure }}
@@ -131,15 +127,18 @@ scored as (
         {%- for score in range(2, tiles + 1) %}
         + case
             when
-                (placed.dimension = 'recency' and placed.value <= fixed_edges.edge_{{ score }})
-                or (placed.dimension <> 'recency' and placed.value >= fixed_edges.edge_{{ score }})
+                (fixed_edges.dimension = 'recency' and placed.value <= fixed_edges.edge_{{ score }})
+                or (
+                    fixed_edges.dimension <> 'recency'
+                    and placed.value >= fixed_edges.edge_{{ score }}
+                )
                 then 1
             else 0
         end
         {%- endfor %} as fixed_score
     from placed
     left join fixed_edges
-        on placed.dimension = fixed_edges.dimension
+        on replace(placed.dimension, 'sales_', '') = fixed_edges.dimension
 
 )
 

@@ -69,15 +69,9 @@ ranked_suppression as (
 
 ),
 
-fixed_cut_points as (
-
-    select * from {{ ref('policy_fixed_cut_points') }}
-
-),
-
 repeated_keys as (
-    {%- for column in ['segment_code', 'strategy_code'] %}
 
+    {% for column in ['segment_code', 'strategy_code'] %}
     select
         'strategy_policy.csv' as file_name,
         max(csv_row) as csv_row,
@@ -88,31 +82,23 @@ repeated_keys as (
     where {{ column }} is not null
     group by segment_scheme, {{ column }}
     having count(*) > 1
-    union all
-    {%- endfor %}
-
-    select
-        'fixed_cut_points.csv' as file_name,
-        max(csv_row) as csv_row,
-        'score' as column_name,
-        cast(score as {{ string }}) as found,
-        {{ dbt.concat(["'the dimension '", 'dimension']) }} as scope
-    from fixed_cut_points
-    where score is not null
-    group by dimension, score
-    having count(*) > 1
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
 
 ),
 
-fixed_edges as (
+-- What is left of a message without its slots; a brace that remains is a slot nobody fills.
+message_rests as (
 
     select
         csv_row,
-        dimension,
-        edge_value,
-        lag(edge_value) over (partition by dimension order by score) as edge_of_lower_score
-    from fixed_cut_points
-    where edge_value is not null and score is not null
+        core_message,
+        {% set rest = namespace(sql='core_message') -%}
+        {%- for slot in message_slots() -%}
+        {%- set rest.sql = "replace(" ~ rest.sql ~ ", '{" ~ slot ~ "}', '')" -%}
+        {%- endfor -%}
+        {{ rest.sql }} as message_rest
+    from strategies
 
 )
 
@@ -232,28 +218,10 @@ group by segment_scheme
 having count(*) > {{ var('max_actionable_segments') }}
 union all
 select
-    'fixed_cut_points.csv' as file_name,
-    cast(null as integer) as csv_row,
-    'score' as column_name,
-    {{ dbt.concat([
-        number_text('count(distinct score)'), "' scores for '", 'dimension'
-    ]) }} as found,
-    'one row for each score from 2 to {{ var("score_tiles") }} (the var score_tiles)' as accepted
-from fixed_cut_points
-where dimension is not null
-group by dimension
-having count(distinct score) <> {{ var('score_tiles') | int - 1 }}
-union all
-select
-    'fixed_cut_points.csv' as file_name,
+    'strategy_policy.csv' as file_name,
     csv_row,
-    'edge_value' as column_name,
-    {{ policy_amount_text('edge_value') }} as found,
-    case
-        when dimension = 'recency' then 'fewer days than for the score below'
-        else 'more than for the score below'
-    end as accepted
-from fixed_edges
-where
-    (dimension = 'recency' and edge_value >= edge_of_lower_score)
-    or (dimension <> 'recency' and edge_value <= edge_of_lower_score)
+    'core_message' as column_name,
+    {{ dbt.concat(["''''", 'core_message', "''''"]) }} as found,
+    {{ text_literal("only the slots {" ~ message_slots() | join("}, {") ~ "}") }} as accepted
+from message_rests
+where {{ matches('message_rest', '[{}]') }}

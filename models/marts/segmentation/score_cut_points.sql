@@ -19,6 +19,7 @@ value_tiles as (
         row_count,
         is_fixed
     from {{ ref('int_score_tiles') }}
+    where dimension not like 'sales%'
 
 ),
 

@@ -1,0 +1,229 @@
+-- Grain: one row per (as_of_date, customer_id), every customer who ever ordered before the date.
+-- What is odd about a customer, over all history before the date: first as figures, then as flags
+-- against behaviour_thresholds.csv. Null = cannot be known; false = known and not so.
+{%- set recent_days = dbt.datediff(
+    'stages.third_last_order_date', 'stages.as_of_date', 'day'
+) | trim %}
+{%- set earlier_days = dbt.datediff(
+    'stages.first_order_date', 'stages.third_last_order_date', 'day'
+) | trim %}
+{%- set double = type_double() %}
+with
+
+as_of_dates as (
+
+    select as_of_date
+    from {{ ref('int_as_of_dates') }}
+
+),
+
+order_totals as (
+
+    select
+        as_of_dates.as_of_date,
+        orders.customer_id,
+        sum(orders.order_count) as order_count,
+        sum(orders.sales_amount) as sales_amount,
+        sum(orders.return_amount) as return_amount,
+        sum(case when orders.return_amount > 0 then 1 else 0 end) as returned_order_count,
+        sum(coalesce(orders.discount_amount, 0)) as discount_amount,
+        sum(
+            case when orders.discount_amount > 0 then orders.order_count else 0 end
+        ) as discounted_order_count,
+        max(orders.sales_amount) as largest_order_amount
+    from {{ ref('int_orders') }} as orders
+    inner join as_of_dates
+        on orders.sale_date < as_of_dates.as_of_date
+    group by as_of_dates.as_of_date, orders.customer_id
+
+),
+
+month_counts as (
+
+    select
+        as_of_dates.as_of_date,
+        order_dates.customer_id,
+        {% for month in range(1, 13) %}
+        sum(
+            case when extract(month from order_dates.order_date) = {{ month }} then 1 else 0 end
+        ) as month_{{ month }},
+        {% endfor %}
+        count(distinct extract(year from order_dates.order_date)) as order_year_count
+    from {{ ref('int_order_dates') }} as order_dates
+    inner join as_of_dates
+        on order_dates.order_date < as_of_dates.as_of_date
+    group by as_of_dates.as_of_date, order_dates.customer_id
+
+),
+
+-- The three months of the year, next to each other and across New Year too, that hold most order
+-- dates.
+seasons as (
+
+    select
+        as_of_date,
+        customer_id,
+        order_year_count,
+        greatest(
+            {% for month in range(12) %}
+            month_{{ month + 1 }}
+            + month_{{ (month + 1) % 12 + 1 }}
+            + month_{{ (month + 2) % 12 + 1 }}{{ ',' if not loop.last }}
+            {% endfor %}
+        ) as season_date_count
+    from month_counts
+
+),
+
+channels as (
+
+    select
+        as_of_dates.as_of_date,
+        item_days.customer_id,
+        count(distinct item_days.channel) as channel_count
+    from {{ ref('int_item_days') }} as item_days
+    inner join as_of_dates
+        on item_days.sale_date < as_of_dates.as_of_date
+    where item_days.channel is not null and item_days.sale_line_count > 0
+    group by as_of_dates.as_of_date, item_days.customer_id
+
+),
+
+categories as (
+
+    select
+        as_of_date,
+        customer_id,
+        count(*) as category_count,
+        max(case when spend_rank = 1 then category end) as top_category,
+        max(spend_share) as top_category_share
+    from {{ ref('int_customer_categories') }}
+    group by as_of_date, customer_id
+
+),
+
+figures as (
+
+    select
+        stages.as_of_date,
+        stages.customer_id,
+        categories.top_category,
+        order_totals.order_count,
+        stages.order_date_count,
+        order_totals.sales_amount,
+        order_totals.return_amount,
+        {{ rounded_ratio('order_totals.return_amount', 'order_totals.sales_amount') }}
+            as return_rate_by_value,
+        order_totals.returned_order_count,
+        least(1, {{ rounded_ratio(
+            'order_totals.returned_order_count', 'order_totals.order_count'
+        ) }}) as return_rate_by_orders,
+        channels.channel_count,
+        order_totals.discount_amount,
+        order_totals.discounted_order_count,
+        {{ rounded_ratio('order_totals.discounted_order_count', 'order_totals.order_count') }}
+            as discounted_order_share,
+        {{ rounded_ratio(
+            'order_totals.discount_amount',
+            '(order_totals.sales_amount + order_totals.discount_amount)'
+        ) }} as discount_depth,
+        order_totals.largest_order_amount,
+        {{ rounded_ratio('order_totals.largest_order_amount', 'order_totals.sales_amount') }}
+            as largest_order_share,
+        cast({{ recent_days }} as {{ double }}) / 3 as recent_gap_days,
+        cast({{ earlier_days }} as {{ double }})
+        / nullif(stages.order_date_count - 3, 0) as earlier_gap_days,
+        categories.category_count,
+        cast(categories.top_category_share as numeric(28, 9)) as top_category_share,
+        seasons.order_year_count,
+        {{ rounded_ratio('seasons.season_date_count', 'stages.order_date_count') }}
+            as season_share
+    from {{ ref('int_lifecycle_stages') }} as stages
+    inner join order_totals
+        on
+            stages.as_of_date = order_totals.as_of_date
+            and stages.customer_id = order_totals.customer_id
+    inner join seasons
+        on
+            stages.as_of_date = seasons.as_of_date
+            and stages.customer_id = seasons.customer_id
+    left join channels
+        on
+            stages.as_of_date = channels.as_of_date
+            and stages.customer_id = channels.customer_id
+    left join categories
+        on
+            stages.as_of_date = categories.as_of_date
+            and stages.customer_id = categories.customer_id
+
+)
+
+select
+    figures.as_of_date,
+    figures.customer_id,
+    figures.top_category,
+    cast(figures.order_count as integer) as order_count,
+    cast(figures.returned_order_count as integer) as returned_order_count,
+    cast(figures.discounted_order_count as integer) as discounted_order_count,
+    cast(figures.channel_count as integer) as channel_count,
+    cast(figures.category_count as integer) as category_count,
+    cast(figures.order_year_count as integer) as order_year_count,
+    cast(figures.sales_amount as {{ type_money() }}) as sales_amount,
+    cast(figures.return_amount as {{ type_money() }}) as return_amount,
+    {% if sales_have_discounts() -%}
+    cast(figures.discount_amount as {{ type_money() }}) as discount_amount,
+    {%- else -%}
+    cast(null as {{ type_money() }}) as discount_amount,
+    {%- endif %}
+    cast(figures.largest_order_amount as {{ type_money() }}) as largest_order_amount,
+    {% for ratio in [
+        'return_rate_by_value', 'return_rate_by_orders', 'discounted_order_share',
+        'discount_depth', 'largest_order_share', 'recent_gap_days', 'earlier_gap_days',
+        'top_category_share', 'season_share',
+    ] %}
+    cast(figures.{{ ratio }} as {{ double }}) as {{ ratio }},
+    {% endfor %}
+    figures.order_count >= thresholds.return_rate_min_orders
+    and coalesce(
+        figures.return_rate_by_value >= thresholds.high_return_rate_by_value, false
+    ) as has_high_return_rate_by_value,
+    figures.order_count >= thresholds.return_rate_min_orders
+    and figures.return_rate_by_orders >= thresholds.high_return_rate_by_orders
+        as has_high_return_rate_by_orders,
+    case
+        when figures.channel_count > 0
+            then
+                figures.order_count >= thresholds.single_channel_min_orders
+                and figures.channel_count = 1
+    end as is_single_channel,
+    {% if sales_have_discounts() -%}
+    figures.order_count >= thresholds.discount_dependent_min_orders
+    and figures.discounted_order_share >= thresholds.discount_dependent_order_share
+    and coalesce(
+        figures.discount_depth >= thresholds.discount_dependent_depth, false
+    ) as is_discount_dependent,
+    {%- else -%}
+    cast(null as boolean) as is_discount_dependent,
+    {%- endif %}
+    figures.order_count = 1 as is_one_time_buyer,
+    figures.order_count >= thresholds.one_big_order_min_orders
+    and coalesce(
+        figures.largest_order_share >= thresholds.one_big_order_share, false
+    ) as has_one_big_order,
+    figures.order_date_count >= thresholds.declining_frequency_min_order_dates
+    and coalesce(
+        {{ rounded_ratio('figures.recent_gap_days', 'figures.earlier_gap_days') }}
+        >= thresholds.declining_frequency_ratio,
+        false
+    ) as is_frequency_declining,
+    case
+        when figures.category_count > 0
+            then
+                figures.order_count >= thresholds.single_category_min_orders
+                and figures.top_category_share >= thresholds.single_category_share
+    end as is_single_category,
+    figures.order_date_count >= thresholds.seasonal_min_order_dates
+    and figures.order_year_count >= thresholds.seasonal_min_years
+    and figures.season_share >= thresholds.seasonal_share as is_seasonal_buyer
+from figures
+cross join {{ ref('policy_behaviour_thresholds') }} as thresholds

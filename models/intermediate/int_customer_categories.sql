@@ -1,0 +1,48 @@
+-- Grain: one row per (as_of_date, customer_id, category) with spend above 0 before the date.
+with
+
+item_days as (
+
+    select
+        as_of_dates.as_of_date,
+        item_days.customer_id,
+        products.category,
+        item_days.net_revenue
+    from {{ ref('int_item_days') }} as item_days
+    inner join {{ ref('stg_products') }} as products
+        on item_days.product_id = products.product_id
+    inner join {{ ref('int_as_of_dates') }} as as_of_dates
+        on item_days.sale_date < as_of_dates.as_of_date
+    where products.category is not null
+
+),
+
+category_totals as (
+
+    select
+        as_of_date,
+        customer_id,
+        category,
+        sum(net_revenue) as spend_amount
+    from item_days
+    group by as_of_date, customer_id, category
+    having sum(net_revenue) > 0
+
+)
+
+select
+    as_of_date,
+    customer_id,
+    category,
+    cast(spend_amount as {{ type_money() }}) as spend_amount,
+    cast(spend_amount as {{ type_double() }})
+    / cast(
+        sum(spend_amount) over (partition by as_of_date, customer_id) as {{ type_double() }}
+    ) as spend_share,
+    cast(
+        row_number() over (
+            partition by as_of_date, customer_id
+            order by spend_amount desc, {{ bytewise('category') }} asc
+        ) as integer
+    ) as spend_rank
+from category_totals

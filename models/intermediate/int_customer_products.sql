@@ -1,0 +1,47 @@
+-- Grain: one row per (as_of_date, customer_id, product_id) with spend above 0, at the current date.
+-- Products are many: the history of dates is kept for categories only.
+with
+
+item_days as (
+
+    select
+        as_of_dates.as_of_date,
+        item_days.customer_id,
+        item_days.product_id,
+        item_days.net_revenue
+    from {{ ref('int_item_days') }} as item_days
+    inner join {{ ref('int_as_of_dates') }} as as_of_dates
+        on item_days.sale_date < as_of_dates.as_of_date
+    where item_days.product_id is not null and as_of_dates.is_current
+
+),
+
+product_totals as (
+
+    select
+        as_of_date,
+        customer_id,
+        product_id,
+        sum(net_revenue) as spend_amount
+    from item_days
+    group by as_of_date, customer_id, product_id
+    having sum(net_revenue) > 0
+
+)
+
+select
+    as_of_date,
+    customer_id,
+    product_id,
+    cast(spend_amount as {{ type_money() }}) as spend_amount,
+    cast(spend_amount as {{ type_double() }})
+    / cast(
+        sum(spend_amount) over (partition by as_of_date, customer_id) as {{ type_double() }}
+    ) as spend_share,
+    cast(
+        row_number() over (
+            partition by as_of_date, customer_id
+            order by spend_amount desc, {{ bytewise('product_id') }} asc
+        ) as integer
+    ) as spend_rank
+from product_totals

@@ -1,0 +1,16 @@
+-- Grain: one row per row of engagement_event_types.csv, typed.
+with
+
+event_types as (
+
+    {{ policy_seed('engagement_event_types') }}
+
+)
+
+select
+    csv_row,
+    {{ bytewise('lower(event_type)') }} as event_type,
+    event_family,
+    {{ policy_number('weight') }} as weight,
+    rationale
+from event_types
