@@ -110,12 +110,25 @@
 {% endmacro %}
 
 
+{#- The lifecycle stages that a scored customer can be in, and those that can follow each. The
+    other stage, prospect, has no order and so no score. -#}
+{% macro scored_stages() %}
+    {{ return({
+        'new': ['active', 'lapsing'],
+        'active': ['lapsing'],
+        'lapsing': ['active', 'lapsed'],
+        'lapsed': ['reactivated'],
+        'reactivated': ['active', 'lapsing'],
+    }) }}
+{% endmacro %}
+
+
 {#- The slots that a core_message in strategy_policy.csv can hold. The marts fill those that they
     know; the sending tool fills {first_name}, {incentive} and {brand}. -#}
 {% macro message_slots() %}
     {{ return([
-        'first_name', 'incentive', 'top_category', 'next_category', 'days_since_last_order',
-        'order_count', 'brand',
+        'first_name', 'incentive', 'top_category', 'days_since_last_order', 'order_count',
+        'brand',
     ]) }}
 {% endmacro %}
 

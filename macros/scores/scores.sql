@@ -58,6 +58,12 @@
 {%- endmacro %}
 
 
+{#- The three scores as one number, to count or compare score cells. -#}
+{% macro rfm_cell(recency, frequency, monetary) -%}
+    10000 * {{ recency }} + 100 * {{ frequency }} + {{ monetary }}
+{%- endmacro %}
+
+
 {#- The weighted mean of the three scores and, where it has a weight, of the engagement score: 1 to
     score_tiles. -#}
 {% macro rfm_score(recency, frequency, monetary, engagement) -%}
@@ -90,4 +96,31 @@
 {% macro event_trend(count_30d, count_90d) -%}
     cast({{ count_30d }} as {{ type_double() }})
     / nullif(cast({{ count_90d }} as {{ type_double() }}) / 3, 0)
+{%- endmacro %}
+
+
+{#- What int_customer_behaviour finds odd about a customer: one boolean column each. -#}
+{% macro behaviour_flags() %}
+    {{ return([
+        'has_high_return_rate_by_value', 'has_high_return_rate_by_orders', 'is_single_channel',
+        'is_discount_dependent', 'is_one_time_buyer', 'has_one_big_order', 'is_frequency_declining',
+        'is_single_category', 'is_seasonal_buyer',
+    ]) }}
+{% endmacro %}
+
+
+{#- A message with the slots that are known filled in; {slot: text expression}. Where a value is
+    missing, the message reads on with general words. -#}
+{% macro filled_message(message, slots) -%}
+    {%- set unknown = {
+        'top_category': 'your favourites',
+        'days_since_last_order': 'some',
+        'order_count': 'your',
+    } -%}
+    {%- set filled = namespace(sql=message) -%}
+    {%- for slot, value in slots.items() -%}
+        {%- set filled.sql = "replace(" ~ filled.sql ~ ", '{" ~ slot ~ "}', coalesce(" ~ value
+            ~ ", '" ~ unknown[slot] ~ "'))" -%}
+    {%- endfor -%}
+    {{ filled.sql }}
 {%- endmacro %}

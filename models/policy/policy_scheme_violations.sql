@@ -98,15 +98,26 @@ scores as (
 
 ),
 
--- Every score that a scheme's customers can have, and the rules that take it.
+stages as (
+
+    {% for stage in scored_stages() %}
+    select '{{ stage }}' as lifecycle_stage
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
+
+),
+
+-- Every score that a scheme's customers can have in every stage, and the rules that take it.
 cells as (
 
     select
         schemes.segment_scheme,
+        stages.lifecycle_stage,
         recency.generated_number as recency_score,
         frequency.generated_number as frequency_score,
         monetary.generated_number as monetary_score
     from schemes
+    cross join stages
     {% for dimension in dimensions %}
     inner join scores as {{ dimension }}
         on schemes.score_tiles >= {{ dimension }}.generated_number
@@ -118,15 +129,11 @@ uncovered_cells as (
 
     select
         cells.segment_scheme,
-        count(*) as cell_count,
-        min({{ dbt.concat([
+        cells.lifecycle_stage,
+        {{ dbt.concat([
             number_text('cells.recency_score'), "'-'", number_text('cells.frequency_score'), "'-'",
             number_text('cells.monetary_score')
-        ]) }}) as first_cell,
-        max({{ dbt.concat([
-            number_text('cells.recency_score'), "'-'", number_text('cells.frequency_score'), "'-'",
-            number_text('cells.monetary_score')
-        ]) }}) as last_cell
+        ]) }} as cell
     from cells
     left join rules
         on
@@ -135,8 +142,45 @@ uncovered_cells as (
             and cells.{{ dimension }}_score >= coalesce(rules.{{ dimension }}_min, 1)
             and cells.{{ dimension }}_score <= coalesce(rules.{{ dimension }}_max, 10)
             {%- endfor %}
+            and cells.lifecycle_stage = coalesce(rules.lifecycle_stage, cells.lifecycle_stage)
     where rules.segment_scheme is null
-    group by cells.segment_scheme
+
+),
+
+-- Holes that every stage has are named once, others by stage.
+holes as (
+
+    select
+        segment_scheme,
+        cell,
+        count(*) as stage_count
+    from uncovered_cells
+    group by segment_scheme, cell
+
+),
+
+hole_lists as (
+
+    select
+        holes.segment_scheme,
+        case
+            when holes.stage_count = {{ scored_stages() | length }} then ''
+            else {{ dbt.concat(["' in the stage '", 'uncovered_cells.lifecycle_stage']) }}
+        end as hole_stage,
+        count(distinct holes.cell) as cell_count,
+        min(holes.cell) as first_cell,
+        max(holes.cell) as last_cell
+    from holes
+    inner join uncovered_cells
+        on
+            holes.segment_scheme = uncovered_cells.segment_scheme
+            and holes.cell = uncovered_cells.cell
+    group by
+        holes.segment_scheme,
+        case
+            when holes.stage_count = {{ scored_stages() | length }} then ''
+            else {{ dbt.concat(["' in the stage '", 'uncovered_cells.lifecycle_stage']) }}
+        end
 
 )
 
@@ -235,12 +279,12 @@ select
     cast(null as integer) as csv_row,
     cast(null as {{ string }}) as column_name,
     {{ dbt.concat([
-        number_text('cell_count'), "' scores of the scheme '", 'segment_scheme',
+        number_text('cell_count'), "' scores of the scheme '", 'segment_scheme', 'hole_stage',
         "' that no rule takes (recency-frequency-monetary '", 'first_cell', "' to '", 'last_cell',
         "')'",
     ]) }} as found,
     'a rule for every score; a last rule with blank bounds takes all that is left' as accepted
-from uncovered_cells
+from hole_lists
 union all
 select
     'segment_schemes.csv' as file_name,
@@ -253,6 +297,15 @@ where
         select 1 from schemes
         where schemes.segment_scheme = 'core_five' and schemes.score_tiles = 5
     )
+union all
+select
+    'segment_rules.csv' as file_name,
+    csv_row,
+    'lifecycle_stage' as column_name,
+    lifecycle_stage as found,
+    'a blank cell: the mart customer_rfm is defined by the scores of core_five alone' as accepted
+from rules
+where segment_scheme = 'core_five' and lifecycle_stage is not null
 union all
 select
     'segment_schemes.csv' as file_name,

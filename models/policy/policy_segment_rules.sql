@@ -16,5 +16,6 @@ select
     {{ policy_integer(dimension ~ '_min') }} as {{ dimension }}_min,
     {{ policy_integer(dimension ~ '_max') }} as {{ dimension }}_max,
     {%- endfor %}
+    lifecycle_stage,
     rationale
 from rules

@@ -35,7 +35,8 @@ score_cells as (
     from {{ ref('segment_score_cells') }} as score_cells
     inner join {{ ref('policy_segments') }} as segments
         on score_cells.segment_key = segments.segment_key
-    where score_cells.segment_scheme = 'core_five'
+    -- The rules of core_five ask for no stage, so one stage stands for all.
+    where score_cells.segment_scheme = 'core_five' and score_cells.lifecycle_stage = 'active'
 
 )
 

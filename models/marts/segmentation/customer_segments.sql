@@ -6,6 +6,7 @@
     ] if target.type == 'postgres' else []
 ) }}
 {%- set scheme = text_literal(var('segment_scheme')) %}
+{%- set flags = behaviour_flags() %}
 with
 
 metrics as (
@@ -44,6 +45,46 @@ scores as (
 
 ),
 
+stages as (
+
+    select
+        as_of_date,
+        customer_id,
+        lifecycle_stage,
+        expected_gap_days,
+        silence_ratio
+    from {{ ref('int_lifecycle_stages') }}
+
+),
+
+engagement as (
+
+    select
+        as_of_date,
+        customer_id,
+        engagement_score,
+        days_since_last_event,
+        event_count_30d,
+        event_count_90d,
+        event_trend
+    from {{ ref('int_customer_engagement') }}
+
+),
+
+behaviour as (
+
+    select
+        as_of_date,
+        customer_id,
+        top_category,
+        category_count,
+        {% for flag in flags %}
+        {{ flag }}{{ ',' if not loop.last }}
+        {% endfor %}
+    from {{ ref('int_customer_behaviour') }}
+
+),
+
 score_cells as (
 
     select *
@@ -70,7 +111,8 @@ segments as (
         segments.segment_name,
         segments.action_priority,
         segments.display_order,
-        strategies.strategy_code
+        strategies.strategy_code,
+        strategies.core_message
     from {{ ref('policy_segments') }} as segments
     inner join {{ ref('policy_strategies') }} as strategies
         on segments.segment_key = strategies.segment_key
@@ -88,6 +130,9 @@ assigned as (
         scores.monetary_score,
         scores.rfm_code,
         scores.rfm_score,
+        stages.lifecycle_stage,
+        stages.expected_gap_days,
+        stages.silence_ratio,
         case
             when metrics.is_scored then score_cells.segment_code
             when metrics.last_order_date is not null then 'dormant'
@@ -111,9 +156,14 @@ assigned as (
         on
             metrics.as_of_date = scores.as_of_date
             and metrics.customer_id = scores.customer_id
+    left join stages
+        on
+            metrics.as_of_date = stages.as_of_date
+            and metrics.customer_id = stages.customer_id
     left join score_cells
         on
-            scores.recency_score = score_cells.recency_score
+            stages.lifecycle_stage = score_cells.lifecycle_stage
+            and scores.recency_score = score_cells.recency_score
             and scores.frequency_score = score_cells.frequency_score
             and scores.monetary_score = score_cells.monetary_score
 
@@ -129,14 +179,22 @@ select
     segments.strategy_code,
     segments.action_priority,
     segments.display_order,
+    assigned.lifecycle_stage,
     assigned.score_group,
     assigned.scored_within,
     customers.country,
+    behaviour.top_category,
+    {{ filled_message('segments.core_message', {
+        'top_category': 'behaviour.top_category',
+        'days_since_last_order': "cast(assigned.days_since_last_order as " ~ dbt.type_string() ~ ")",
+        'order_count': "cast(assigned.order_count as " ~ dbt.type_string() ~ ")",
+    }) }} as core_message,
     assigned.rfm_code,
     assigned.recency_score,
     assigned.frequency_score,
     assigned.monetary_score,
     assigned.rfm_score,
+    engagement.engagement_score,
     assigned.match_order as matched_rule,
     assigned.rule_rationale,
     assigned.nearest_segment_key,
@@ -147,12 +205,40 @@ select
     assigned.return_amount,
     assigned.net_revenue,
     {{ money_per('assigned.net_revenue', 'assigned.order_count') }} as average_order_value,
+    assigned.expected_gap_days,
+    assigned.silence_ratio,
+    engagement.days_since_last_event,
+    engagement.event_count_30d,
+    engagement.event_count_90d,
+    engagement.event_trend,
+    behaviour.category_count,
     assigned.is_scored,
+    {% for flag in flags %}
+    behaviour.{{ flag }},
+    {% endfor %}
+    {% if is_using('engagement_events') -%}
+    coalesce(engagement.days_since_last_event <= thresholds.engaged_within_days, false)
+    and assigned.lifecycle_stage in ('prospect', 'lapsing', 'lapsed') as is_engaged_not_buying,
+    not coalesce(engagement.days_since_last_event <= thresholds.engaged_within_days, false)
+    and assigned.lifecycle_stage in ('new', 'active', 'reactivated') as is_buying_not_engaged,
+    {%- else -%}
+    cast(null as boolean) as is_engaged_not_buying,
+    cast(null as boolean) as is_buying_not_engaged,
+    {%- endif %}
     customers.created_date,
     assigned.first_order_date,
     assigned.last_order_date
 from assigned
 inner join segments
     on assigned.segment_code = segments.segment_code
+cross join {{ ref('policy_behaviour_thresholds') }} as thresholds
 left join customers
     on assigned.customer_id = customers.customer_id
+left join engagement
+    on
+        assigned.as_of_date = engagement.as_of_date
+        and assigned.customer_id = engagement.customer_id
+left join behaviour
+    on
+        assigned.as_of_date = behaviour.as_of_date
+        and assigned.customer_id = behaviour.customer_id

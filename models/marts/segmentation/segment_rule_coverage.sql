@@ -24,7 +24,9 @@ won_cells as (
         min({{ dimension }}_score) as {{ dimension }}_won_min,
         max({{ dimension }}_score) as {{ dimension }}_won_max,
         {% endfor %}
-        count(*) as cell_count
+        count(distinct {{ rfm_cell('recency_score', 'frequency_score', 'monetary_score') }})
+            as cell_count,
+        count(distinct lifecycle_stage) as stage_count
     from {{ ref('segment_score_cells') }}
     group by segment_scheme, match_order
 
@@ -40,6 +42,8 @@ select
     won_cells.{{ dimension }}_won_min,
     won_cells.{{ dimension }}_won_max,
     {%- endfor %}
+    rules.lifecycle_stage as asked_stage,
+    cast(coalesce(won_cells.stage_count, 0) as integer) as won_stage_count,
     cast(
         {% for dimension in dimensions -%}
         {% if not loop.first %}* {% endif -%}

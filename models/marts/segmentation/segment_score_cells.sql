@@ -1,7 +1,10 @@
--- Grain: one row per (segment_scheme, recency_score, frequency_score, monetary_score) that a
--- customer can have.
--- The rules are resolved here, over a few hundred score cells and not over customers.
+-- Grain: one row per (segment_scheme, lifecycle_stage, recency_score, frequency_score,
+-- monetary_score) that a scored customer can have.
+-- The rules are resolved here, over a few hundred cells and not over customers.
 {%- set dimensions = ['recency', 'frequency', 'monetary'] %}
+{%- set keys = [
+    'segment_scheme', 'lifecycle_stage', 'recency_score', 'frequency_score', 'monetary_score',
+] %}
 with
 
 schemes as (
@@ -37,14 +40,39 @@ scores as (
 
 ),
 
+stages as (
+
+    {% for stage in scored_stages() %}
+    select '{{ stage }}' as lifecycle_stage
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
+
+),
+
+next_stages as (
+
+    {% for stage, followers in scored_stages().items() %}
+    {%- set stage_loop = loop %}
+    {% for follower in followers %}
+    select
+        '{{ stage }}' as lifecycle_stage,
+        '{{ follower }}' as next_stage
+    {% if not (loop.last and stage_loop.last) %}union all{% endif %}
+    {% endfor %}
+    {% endfor %}
+
+),
+
 cells as (
 
     select
         schemes.segment_scheme,
+        stages.lifecycle_stage,
         cast(recency.generated_number as integer) as recency_score,
         cast(frequency.generated_number as integer) as frequency_score,
         cast(monetary.generated_number as integer) as monetary_score
     from schemes
+    cross join stages
     {% for dimension in dimensions %}
     inner join scores as {{ dimension }}
         on schemes.score_tiles >= {{ dimension }}.generated_number
@@ -55,10 +83,9 @@ cells as (
 first_matches as (
 
     select
-        cells.segment_scheme,
-        cells.recency_score,
-        cells.frequency_score,
-        cells.monetary_score,
+        {% for key in keys %}
+        cells.{{ key }},
+        {% endfor %}
         min(rules.match_order) as match_order
     from cells
     inner join rules
@@ -68,17 +95,20 @@ first_matches as (
             and cells.{{ dimension }}_score >= coalesce(rules.{{ dimension }}_min, 1)
             and cells.{{ dimension }}_score <= coalesce(rules.{{ dimension }}_max, 10)
             {%- endfor %}
-    group by cells.segment_scheme, cells.recency_score, cells.frequency_score, cells.monetary_score
+            and cells.lifecycle_stage = coalesce(rules.lifecycle_stage, cells.lifecycle_stage)
+    group by
+        {% for key in keys %}
+        cells.{{ key }}{{ ',' if not loop.last }}
+        {% endfor %}
 
 ),
 
 resolved as (
 
     select
-        first_matches.segment_scheme,
-        first_matches.recency_score,
-        first_matches.frequency_score,
-        first_matches.monetary_score,
+        {% for key in keys %}
+        first_matches.{{ key }},
+        {% endfor %}
         first_matches.match_order,
         rules.rationale,
         segments.segment_key,
@@ -97,75 +127,116 @@ resolved as (
 
 ),
 
--- The nearest other segment: fewest score steps, then fewest scores to change, then the more
--- valuable segment, then the higher scores.
-other_cells as (
+-- What would lead to another segment: other scores in the same stage, or the next stage with the
+-- same scores.
+changes as (
 
     select
-        resolved.segment_scheme,
-        resolved.recency_score,
-        resolved.frequency_score,
-        resolved.monetary_score,
+        {% for key in keys %}
+        resolved.{{ key }},
+        {% endfor %}
         targets.segment_key as nearest_segment_key,
         targets.segment_name as nearest_segment_name,
-        {%- for dimension in dimensions %}
+        targets.value_rank as nearest_value_rank,
+        targets.lifecycle_stage as nearest_stage,
+        {% for dimension in dimensions %}
         targets.{{ dimension }}_score as nearest_{{ dimension }}_score,
-        {%- endfor %}
+        {% endfor %}
         abs(targets.recency_score - resolved.recency_score)
         + abs(targets.frequency_score - resolved.frequency_score)
         + abs(targets.monetary_score - resolved.monetary_score) as steps,
-        row_number() over (
-            partition by
-                resolved.segment_scheme,
-                resolved.recency_score,
-                resolved.frequency_score,
-                resolved.monetary_score
-            order by
-                abs(targets.recency_score - resolved.recency_score)
-                + abs(targets.frequency_score - resolved.frequency_score)
-                + abs(targets.monetary_score - resolved.monetary_score) asc,
-                case when targets.recency_score = resolved.recency_score then 0 else 1 end
-                + case when targets.frequency_score = resolved.frequency_score then 0 else 1 end
-                + case when targets.monetary_score = resolved.monetary_score then 0 else 1 end asc,
-                targets.value_rank asc,
-                targets.recency_score desc,
-                targets.frequency_score desc,
-                targets.monetary_score desc
-        ) as nearness
+        case when targets.recency_score = resolved.recency_score then 0 else 1 end
+        + case when targets.frequency_score = resolved.frequency_score then 0 else 1 end
+        + case when targets.monetary_score = resolved.monetary_score then 0 else 1 end
+            as changed_count
     from resolved
     inner join resolved as targets
         on
             resolved.segment_scheme = targets.segment_scheme
+            and resolved.lifecycle_stage = targets.lifecycle_stage
             and resolved.segment_key <> targets.segment_key
+    union all
+    select
+        {% for key in keys %}
+        resolved.{{ key }},
+        {% endfor %}
+        targets.segment_key as nearest_segment_key,
+        targets.segment_name as nearest_segment_name,
+        targets.value_rank as nearest_value_rank,
+        targets.lifecycle_stage as nearest_stage,
+        {% for dimension in dimensions %}
+        targets.{{ dimension }}_score as nearest_{{ dimension }}_score,
+        {% endfor %}
+        1 as steps,
+        1 as changed_count
+    from resolved
+    inner join next_stages
+        on resolved.lifecycle_stage = next_stages.lifecycle_stage
+    inner join resolved as targets
+        on
+            resolved.segment_scheme = targets.segment_scheme
+            and next_stages.next_stage = targets.lifecycle_stage
+            {%- for dimension in dimensions %}
+            and resolved.{{ dimension }}_score = targets.{{ dimension }}_score
+            {%- endfor %}
+            and resolved.segment_key <> targets.segment_key
+
+),
+
+-- The nearest: fewest steps, then fewest things to change, then the more valuable segment, then the
+-- higher scores, then scores before the stage.
+ranked_changes as (
+
+    select
+        *,
+        row_number() over (
+            partition by
+                {% for key in keys %}
+                {{ key }}{{ ',' if not loop.last }}
+                {% endfor %}
+            order by
+                steps asc,
+                changed_count asc,
+                nearest_value_rank asc,
+                nearest_recency_score desc,
+                nearest_frequency_score desc,
+                nearest_monetary_score desc,
+                case when nearest_stage = lifecycle_stage then 0 else 1 end asc,
+                nearest_stage asc
+        ) as nearness
+    from changes
 
 )
 
 select
-    resolved.segment_scheme,
-    resolved.recency_score,
-    resolved.frequency_score,
-    resolved.monetary_score,
+    {% for key in keys %}
+    resolved.{{ key }},
+    {% endfor %}
     resolved.segment_key,
     resolved.segment_code,
     resolved.match_order,
     resolved.rationale as rule_rationale,
-    other_cells.nearest_segment_key,
-    {% set changes = [] -%}
+    nearest.nearest_segment_key,
+    {% set changes = [
+        "case when nearest.nearest_stage <> resolved.lifecycle_stage then "
+        ~ dbt.concat([
+            "'stage '", "resolved.lifecycle_stage", "' to '", "nearest.nearest_stage", "', '",
+        ]) ~ " else '' end"
+    ] -%}
     {%- for dimension in dimensions -%}
     {%- do changes.append(
-        "case when other_cells.nearest_{0}_score <> resolved.{0}_score then ".format(dimension)
+        "case when nearest.nearest_{0}_score <> resolved.{0}_score then ".format(dimension)
         ~ dbt.concat([
             "'{0} score '".format(dimension), number_text("resolved." ~ dimension ~ "_score"),
-            "' to '", number_text("other_cells.nearest_" ~ dimension ~ "_score"), "', '",
+            "' to '", number_text("nearest.nearest_" ~ dimension ~ "_score"), "', '",
         ]) ~ " else '' end"
     ) -%}
     {%- endfor -%}
-    {{ dbt.concat(changes + ["'then '", "other_cells.nearest_segment_name"]) }} as nearest_change
+    {{ dbt.concat(changes + ["'then '", "nearest.nearest_segment_name"]) }} as nearest_change
 from resolved
-left join other_cells
+left join ranked_changes as nearest
     on
-        resolved.segment_scheme = other_cells.segment_scheme
-        {%- for dimension in dimensions %}
-        and resolved.{{ dimension }}_score = other_cells.{{ dimension }}_score
-        {%- endfor %}
-        and other_cells.nearness = 1
+        {% for key in keys %}
+        resolved.{{ key }} = nearest.{{ key }} and
+        {% endfor %}
+        nearest.nearness = 1

@@ -1,0 +1,101 @@
+-- Question: which settings fit how often these customers order?
+-- One row per setting: what is set, what the data suggest, and why. The suggestions are starting
+-- points; the validation marts tell whether they help.
+{%- set days_between = dbt.datediff('previous_order_date', 'order_date', 'day') | trim %}
+with
+
+cycles as (
+
+    select cycles.*
+    from {{ ref('purchase_cycles') }} as cycles
+    inner join {{ ref('int_as_of_dates') }} as as_of_dates
+        on cycles.as_of_date = as_of_dates.as_of_date
+    where as_of_dates.is_current and cycles.score_group = '{{ whole_base() }}'
+
+),
+
+stages as (
+
+    select
+        stages.customer_id,
+        stages.expected_gap_days,
+        stages.order_date_count
+    from {{ ref('int_lifecycle_stages') }} as stages
+    inner join {{ ref('int_as_of_dates') }} as as_of_dates
+        on stages.as_of_date = as_of_dates.as_of_date
+    where as_of_dates.is_current and stages.expected_gap_days is not null
+
+),
+
+gap_ratios as (
+
+    select
+        percentile_cont(0.8) within group (
+            order by {{ days_between }} / stages.expected_gap_days
+        ) as ratio_p80,
+        percentile_cont(0.95) within group (
+            order by {{ days_between }} / stages.expected_gap_days
+        ) as ratio_p95
+    from {{ ref('int_order_dates') }} as order_dates
+    inner join stages
+        on order_dates.customer_id = stages.customer_id
+    where order_dates.previous_order_date is not null
+
+),
+
+order_counts as (
+
+    select count(distinct order_date_count) as distinct_count
+    from stages
+
+)
+
+select
+    'score_tiles' as setting,
+    '{{ var("score_tiles") }}' as current_value,
+    case
+        when order_counts.distinct_count < 5 then '3'
+        when order_counts.distinct_count < 8 then '4'
+        else '5'
+    end as suggestion,
+    'as many tiles as the order counts can tell apart' as reason
+from order_counts
+union all
+select
+    'lookback_days' as setting,
+    '{{ var("lookback_days") or "all history" }}' as current_value,
+    {{ number_text('greatest(365, ceil(6 * cycles.gap_days_p90 / 30) * 30)') }} as suggestion,
+    'six gaps of a slow customer (90th percentile), at least a year for the seasons' as reason
+from cycles
+union all
+select
+    'retention_horizon_days' as setting,
+    'not set yet' as current_value,
+    {{ number_text('greatest(30, ceil(cycles.gap_days_p90 / 30) * 30)') }} as suggestion,
+    'nine of ten customers would have ordered again by then' as reason
+from cycles
+union all
+select
+    'lifecycle_thresholds.csv: active_until' as setting,
+    {{ policy_amount_text('thresholds.active_until') }} as current_value,
+    {{ policy_amount_text('greatest(1, round(cast(gap_ratios.ratio_p80 as numeric(18, 6)), 1))') }}
+        as suggestion,
+    'four of five gaps end before that multiple of the expected gap' as reason
+from gap_ratios
+cross join {{ ref('policy_lifecycle_thresholds') }} as thresholds
+union all
+select
+    'lifecycle_thresholds.csv: lapsing_until' as setting,
+    {{ policy_amount_text('thresholds.lapsing_until') }} as current_value,
+    {{ policy_amount_text('greatest(1.5, round(cast(gap_ratios.ratio_p95 as numeric(18, 6)), 1))') }}
+        as suggestion,
+    'nineteen of twenty gaps end before that multiple of the expected gap' as reason
+from gap_ratios
+cross join {{ ref('policy_lifecycle_thresholds') }} as thresholds
+union all
+select
+    'days between two scorings' as setting,
+    'as often as the build runs' as current_value,
+    {{ number_text('greatest(1, floor(cycles.gap_days_q1 / 2))') }} as suggestion,
+    'twice within the gap of a quick customer (first quartile)' as reason
+from cycles
