@@ -3,7 +3,8 @@
 
 PYTHON ?= python3
 # What the demo data have beside sales.
-DEMO_VARS := {using_customers: true, using_products: true}
+DEMO_VARS := {using_customers: true, using_products: true, using_engagement_events: true, \
+    using_campaign_contacts: true}
 
 PY := .venv/bin/python
 DBT := .venv/bin/dbt

@@ -1,8 +1,10 @@
--- Each scheme sends every score that its tiles allow to a segment. Rules may overlap: the smallest
--- match_order wins.
+-- Each scheme sends every score that its tiles allow to a segment, in every lifecycle stage. Rules may
+-- overlap: the smallest match_order wins.
+{%- set stage_count = scored_stages() | length %}
 select
     schemes.segment_scheme,
-    schemes.score_tiles * schemes.score_tiles * schemes.score_tiles as expected_cell_count,
+    {{ stage_count }} * schemes.score_tiles * schemes.score_tiles * schemes.score_tiles
+        as expected_cell_count,
     count(score_cells.segment_key) as cell_count
 from {{ ref('policy_segment_schemes') }} as schemes
 left join {{ ref('segment_score_cells') }} as score_cells
@@ -10,4 +12,4 @@ left join {{ ref('segment_score_cells') }} as score_cells
 group by schemes.segment_scheme, schemes.score_tiles
 having
     count(score_cells.segment_key)
-    <> schemes.score_tiles * schemes.score_tiles * schemes.score_tiles
+    <> {{ stage_count }} * schemes.score_tiles * schemes.score_tiles * schemes.score_tiles

@@ -188,7 +188,7 @@ select
 from behaviour_thresholds
 where
     (
-        {{ matches('threshold_code', '_min_(orders|order_dates|years|customers)$') }}
+        {{ matches('threshold_code', '_min_(orders|order_dates|years|buyers)$') }}
         and (threshold < 1 or threshold <> floor(threshold))
     )
     or (threshold_code = 'declining_frequency_min_order_dates' and threshold < 5)

@@ -1,7 +1,6 @@
 -- Grain: one row per (segment_key, top_category, category): what customers of a segment with the same
 -- top category also buy.
--- Small groups and categories that hardly anybody buys are left out: a lift of two of three
--- customers says nothing.
+-- Categories that hardly anybody of the group buys are left out: the lift of two buyers says nothing.
 with
 
 customers as (
@@ -105,5 +104,5 @@ select
 from shares
 cross join {{ ref('policy_behaviour_thresholds') }} as thresholds
 where
-    shares.customer_count >= thresholds.next_best_min_customers
+    shares.buyer_count >= thresholds.next_best_min_buyers
     and shares.buyer_share >= thresholds.next_best_min_share
