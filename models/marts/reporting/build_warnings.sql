@@ -50,7 +50,7 @@ sale_period as (
 
 ),
 
-rejected_dimension_rows as (
+rejected_rows as (
 
     select
         'customers' as entity,
@@ -61,6 +61,70 @@ rejected_dimension_rows as (
         'products' as entity,
         rejection_reason
     from {{ ref('stg_products_rejected') }}
+    union all
+    select
+        'engagement_events' as entity,
+        rejection_reason
+    from {{ ref('stg_engagement_events_rejected') }}
+    union all
+    select
+        'campaign_contacts' as entity,
+        rejection_reason
+    from {{ ref('stg_campaign_contacts_rejected') }}
+
+),
+
+-- Customers that no accepted sale and no row of the customers source knows. An event makes them
+-- known, a contact of ours does not.
+strangers as (
+
+    select
+        'engagement_events' as entity,
+        event_days.customer_id,
+        sum(event_days.event_count) as row_count
+    from {{ ref('int_event_days') }} as event_days
+    group by event_days.customer_id
+    union all
+    select
+        'campaign_contacts' as entity,
+        contacts.customer_id,
+        count(*) as row_count
+    from {{ ref('stg_campaign_contacts') }} as contacts
+    group by contacts.customer_id
+
+),
+
+buyers as (
+
+    select distinct customer_id
+    from {{ ref('int_orders') }}
+
+),
+
+rows_of_strangers as (
+
+    select
+        strangers.entity,
+        count(*) as customer_count,
+        sum(strangers.row_count) as row_count
+    from strangers
+    left join buyers
+        on strangers.customer_id = buyers.customer_id
+    left join {{ ref('stg_customers') }} as customers
+        on strangers.customer_id = customers.customer_id
+    where buyers.customer_id is null and customers.customer_id is null
+    group by strangers.entity
+
+),
+
+unmapped_types as (
+
+    select
+        event_type,
+        sum(event_count) as event_count
+    from {{ ref('int_event_days') }}
+    where not is_mapped
+    group by event_type
 
 ),
 
@@ -208,8 +272,28 @@ warnings as (
             number_text('count(*)'), "' '", 'entity', "' rows are not used: '", 'rejection_reason',
             "'. See stg_'", 'entity', "'_rejected'"
         ]) }} as message
-    from rejected_dimension_rows
+    from rejected_rows
     group by entity, rejection_reason
+    union all
+    select
+        {{ dbt.concat(["'unknown_customers_in_'", 'entity']) }} as warning_code,
+        entity as subject,
+        {{ dbt.concat([
+            number_text('row_count'), "' '", 'entity', "' rows name '",
+            number_text('customer_count'), "' customers that neither sales nor customers have'",
+            "case when entity = 'engagement_events' then '; they are prospects now'"
+            ~ " else '; they are in customer_activity only' end",
+        ]) }} as message
+    from rows_of_strangers
+    union all
+    select
+        'unmapped_event_type' as warning_code,
+        event_type as subject,
+        {{ dbt.concat([
+            number_text('event_count'), "' events have the type '", 'event_type',
+            "', which engagement_event_types.csv does not list: counted as unmapped, not scored'",
+        ]) }} as message
+    from unmapped_types
     union all
     select
         'missing_days' as warning_code,

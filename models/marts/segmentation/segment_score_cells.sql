@@ -132,9 +132,7 @@ resolved as (
 changes as (
 
     select
-        {% for key in keys %}
-        resolved.{{ key }},
-        {% endfor %}
+        resolved.*,
         targets.segment_key as nearest_segment_key,
         targets.segment_name as nearest_segment_name,
         targets.value_rank as nearest_value_rank,
@@ -157,9 +155,7 @@ changes as (
             and resolved.segment_key <> targets.segment_key
     union all
     select
-        {% for key in keys %}
-        resolved.{{ key }},
-        {% endfor %}
+        resolved.*,
         targets.segment_key as nearest_segment_key,
         targets.segment_name as nearest_segment_name,
         targets.value_rank as nearest_value_rank,
@@ -180,6 +176,20 @@ changes as (
             and resolved.{{ dimension }}_score = targets.{{ dimension }}_score
             {%- endfor %}
             and resolved.segment_key <> targets.segment_key
+    -- A scheme of one segment leads nowhere else.
+    union all
+    select
+        resolved.*,
+        cast(null as {{ dbt.type_string() }}) as nearest_segment_key,
+        cast(null as {{ dbt.type_string() }}) as nearest_segment_name,
+        cast(null as integer) as nearest_value_rank,
+        resolved.lifecycle_stage as nearest_stage,
+        {% for dimension in dimensions %}
+        resolved.{{ dimension }}_score as nearest_{{ dimension }}_score,
+        {% endfor %}
+        1000 as steps,
+        0 as changed_count
+    from resolved
 
 ),
 
@@ -210,33 +220,28 @@ ranked_changes as (
 
 select
     {% for key in keys %}
-    resolved.{{ key }},
+    {{ key }},
     {% endfor %}
-    resolved.segment_key,
-    resolved.segment_code,
-    resolved.match_order,
-    resolved.rationale as rule_rationale,
-    nearest.nearest_segment_key,
+    segment_key,
+    segment_code,
+    match_order,
+    rationale as rule_rationale,
+    nearest_segment_key,
     {% set changes = [
-        "case when nearest.nearest_stage <> resolved.lifecycle_stage then "
+        "case when nearest_stage <> lifecycle_stage then "
         ~ dbt.concat([
-            "'stage '", "resolved.lifecycle_stage", "' to '", "nearest.nearest_stage", "', '",
+            "'stage '", "lifecycle_stage", "' to '", "nearest_stage", "', '",
         ]) ~ " else '' end"
     ] -%}
     {%- for dimension in dimensions -%}
     {%- do changes.append(
-        "case when nearest.nearest_{0}_score <> resolved.{0}_score then ".format(dimension)
+        "case when nearest_{0}_score <> {0}_score then ".format(dimension)
         ~ dbt.concat([
-            "'{0} score '".format(dimension), number_text("resolved." ~ dimension ~ "_score"),
-            "' to '", number_text("nearest.nearest_" ~ dimension ~ "_score"), "', '",
+            "'{0} score '".format(dimension), number_text("" ~ dimension ~ "_score"),
+            "' to '", number_text("nearest_" ~ dimension ~ "_score"), "', '",
         ]) ~ " else '' end"
     ) -%}
     {%- endfor -%}
-    {{ dbt.concat(changes + ["'then '", "nearest.nearest_segment_name"]) }} as nearest_change
-from resolved
-left join ranked_changes as nearest
-    on
-        {% for key in keys %}
-        resolved.{{ key }} = nearest.{{ key }} and
-        {% endfor %}
-        nearest.nearness = 1
+    {{ dbt.concat(changes + ["'then '", "nearest_segment_name"]) }} as nearest_change
+from ranked_changes
+where nearness = 1
