@@ -17,13 +17,13 @@ cycles as (
 stages as (
 
     select
-        stages.customer_id,
-        stages.expected_gap_days,
-        stages.order_date_count
-    from {{ ref('int_lifecycle_stages') }} as stages
+        lifecycle.customer_id,
+        lifecycle.expected_gap_days,
+        lifecycle.order_date_count
+    from {{ ref('int_lifecycle_stages') }} as lifecycle
     inner join {{ ref('int_as_of_dates') }} as as_of_dates
-        on stages.as_of_date = as_of_dates.as_of_date
-    where as_of_dates.is_current and stages.expected_gap_days is not null
+        on lifecycle.as_of_date = as_of_dates.as_of_date
+    where as_of_dates.is_current and lifecycle.expected_gap_days is not null
 
 ),
 
@@ -87,8 +87,9 @@ union all
 select
     'lifecycle_thresholds.csv: lapsing_until' as setting,
     {{ policy_amount_text('thresholds.lapsing_until') }} as current_value,
-    {{ policy_amount_text('greatest(1.5, round(cast(gap_ratios.ratio_p95 as numeric(18, 6)), 1))') }}
-        as suggestion,
+    {{ policy_amount_text(
+        'greatest(1.5, round(cast(gap_ratios.ratio_p95 as numeric(18, 6)), 1))'
+    ) }} as suggestion,
     'nineteen of twenty gaps end before that multiple of the expected gap' as reason
 from gap_ratios
 cross join {{ ref('policy_lifecycle_thresholds') }} as thresholds

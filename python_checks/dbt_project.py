@@ -78,8 +78,12 @@ _PARSED_VARS = (
     "sales_table",
     "customers_table",
     "products_table",
+    "engagement_events_table",
+    "campaign_contacts_table",
     "using_customers",
     "using_products",
+    "using_engagement_events",
+    "using_campaign_contacts",
     "customer_rfm_schema",
     "customer_rfm_name",
 )

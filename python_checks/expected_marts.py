@@ -8,17 +8,19 @@ and says in words what is identical, modified, added (only the database has it) 
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from python_checks import oracle
+from python_checks import behaviour_oracle, oracle
 from python_checks.dbt_project import PROJECT_ROOT, default_vars, object_frame
 
 RATIO_TOLERANCE = 1e-9
@@ -36,6 +38,7 @@ KEYS: dict[str, tuple[str, ...] | None] = {
     "rfm_marts.segment_rule_coverage": ("segment_scheme", "match_order"),
     "rfm_marts.segment_score_cells": (
         "segment_scheme",
+        "lifecycle_stage",
         "recency_score",
         "frequency_score",
         "monetary_score",
@@ -45,6 +48,21 @@ KEYS: dict[str, tuple[str, ...] | None] = {
 }
 RELATIONS = tuple(KEYS)
 MARTS = tuple(name for name in RELATIONS if name.startswith("rfm_marts."))
+
+# Stages of a scored customer, and the stages that can come after each.
+NEXT_STAGES: dict[str, tuple[str, ...]] = {
+    "new": ("active", "lapsing"),
+    "active": ("lapsing",),
+    "lapsing": ("active", "lapsed"),
+    "lapsed": ("reactivated",),
+    "reactivated": ("active", "lapsing"),
+}
+# What a message says where the customer has no value for a slot.
+GENERAL_WORDS = {
+    "top_category": "your favourites",
+    "days_since_last_order": "some",
+    "order_count": "your",
+}
 
 
 # ---------------------------------------------------------------------------------------------
@@ -61,6 +79,9 @@ class Policy:
     segments: pd.DataFrame
     strategies: pd.DataFrame
     fixed_cut_points: pd.DataFrame
+    event_types: pd.DataFrame
+    lifecycle_thresholds: Mapping[str, Decimal]
+    behaviour_thresholds: Mapping[str, Decimal]
 
     def score_tiles(self, scheme: str) -> int:
         declared = dict(zip(self.schemes["segment_scheme"], self.schemes["score_tiles"]))
@@ -82,8 +103,15 @@ class Policy:
 
 
 def read_policy(folder: Path = PROJECT_ROOT / "seeds") -> Policy:
-    files = ("segment_schemes", "segment_rules", "segments", "strategy_policy", "fixed_cut_points")
-    return Policy(*(oracle.read_rules(folder / f"{name}.csv") for name in files))
+    files = (
+        *("segment_schemes", "segment_rules", "segments", "strategy_policy", "fixed_cut_points"),
+        "engagement_event_types",
+    )
+    thresholds = ("lifecycle_thresholds", "behaviour_thresholds")
+    return Policy(
+        *(oracle.read_rules(folder / f"{name}.csv") for name in files),
+        *(behaviour_oracle.read_thresholds(folder / f"{name}.csv") for name in thresholds),
+    )
 
 
 # ---------------------------------------------------------------------------------------------
@@ -153,18 +181,40 @@ def _plain_value(value: Any) -> Any:
 
 
 class Source:
-    """Raw sales and customers in our column names, classified once; metrics are kept for reuse."""
+    """Raw sources in our column names, classified once; metrics are kept for reuse.
+
+    `products`: rows of dim_products, each product once; they count when the var using_products
+    is set. `events`: accepted engagement events (event_id, customer_id, event_date, event_type) of
+    customers that the other sources know; they count with the var using_engagement_events.
+    """
 
     def __init__(
         self,
         sales: pd.DataFrame,
         customers: pd.DataFrame | None = None,
         latest_plausible_date: oracle.DateLike = dt.date.max,
+        products: pd.DataFrame | None = None,
+        events: pd.DataFrame | None = None,
     ):
         self.customers = customers
+        self.products = products
+        self.events = events
+        self.has_discounts = "discount_amount" in sales.columns
         self.classified = oracle.classify(sales, latest_plausible_date)
         self.accepted = oracle.accepted_rows(self.classified)
         self._metrics: dict[tuple[Any, ...], pd.DataFrame] = {}
+        self._order_days: dict[bool, pd.DataFrame] = {}
+
+    @cached_property
+    def lines(self) -> pd.DataFrame:
+        """`behaviour_oracle.sale_lines`."""
+        return behaviour_oracle.sale_lines(self.accepted)
+
+    def order_days(self, count_zero: bool) -> pd.DataFrame:
+        """`behaviour_oracle.order_days`."""
+        if count_zero not in self._order_days:
+            self._order_days[count_zero] = behaviour_oracle.order_days(self.lines, count_zero)
+        return self._order_days[count_zero]
 
     def metrics(
         self, day: dt.date, lookback_days: int | None, count_zero: bool, is_current: bool
@@ -242,6 +292,10 @@ def _score(source: Source, settings: Mapping[str, Any], policy: Policy) -> _Scor
             settings["count_zero_value_orders"],
             is_current=day == current,
         )
+        # rfm_basis sales; without events activity is the same.
+        found["scored_recency_days"] = found["days_since_last_order"]
+        found["scored_frequency"] = found["order_count"]
+        found["scored_value"] = found["net_revenue"]
         groups = source.groups(settings, day)
         found["score_group"] = [
             _text(groups.get(customer)) or oracle.WHOLE_BASE for customer in found["customer_id"]
@@ -278,14 +332,15 @@ _SCORE_COLUMNS = [
 
 
 def score_cells(policy: Policy) -> list[dict[str, Any]]:
-    """Every score of every scheme: its segment by first match, and the nearest other segment."""
+    """Every stage and score of every scheme: its segment by first match, the nearest other one."""
     result = []
     for scheme in sorted(set(policy.segments["segment_scheme"])):
         tiles = policy.score_tiles(scheme)
         names = {row["segment_code"]: row for row in policy.segments_of(scheme)}
         rules = policy.rules[policy.rules["segment_scheme"] == scheme]
         rationale = dict(zip(rules["match_order"].astype(int), rules["rationale"], strict=True))
-        cells = _records(oracle.segments(oracle.score_cells(tiles), policy.rules, scheme))
+        every_cell = oracle.score_cells(tiles, NEXT_STAGES)
+        cells = _records(oracle.segments(every_cell, policy.rules, scheme))
         for cell in cells:
             cell |= {
                 "segment_scheme": scheme,
@@ -294,40 +349,81 @@ def score_cells(policy: Policy) -> list[dict[str, Any]]:
                 "value_rank": names[cell["segment_code"]]["value_rank"],
                 "segment_name": names[cell["segment_code"]]["segment_name"],
             }
-        for cell in cells:
-            cell["nearest_segment_key"], cell["nearest_change"] = _nearest(cell, cells)
+        _add_nearest(cells)
         result += cells
     return result
 
 
-def _nearest(
-    cell: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]
-) -> tuple[str | None, str | None]:
-    """The other segment fewest score steps away, and the way there in words.
+_SCORES = tuple(f"{dimension}_score" for dimension in oracle.DIMENSIONS)
 
-    Ties: fewest scores to change, then the more valuable segment, then higher scores (R, F, M).
+
+def _scores_of(cell: Mapping[str, Any]) -> tuple[int, ...]:
+    return tuple(cell[column] for column in _SCORES)
+
+
+def _add_nearest(cells: Sequence[dict[str, Any]]) -> None:
+    """To each cell the nearest other segment, and the way there in words.
+
+    Within reach are all scores in the same stage, and the next stages with the same scores. The
+    nearest is the fewest score steps away (a stage is one step); ties: fewest scores or stages to
+    change, then the more valuable segment, higher scores (R, F, M), the same stage, the stage's
+    name.
     """
-    columns = [f"{dimension}_score" for dimension in oracle.DIMENSIONS]
+    in_stage: dict[str, list[dict[str, Any]]] = {stage: [] for stage in NEXT_STAGES}
+    for cell in cells:
+        in_stage[cell["lifecycle_stage"]].append(cell)
+    # Stages whose cells all have the same segments: the way within the stage is the same too.
+    within: dict[tuple[Any, ...], dict[tuple[int, ...], dict[str, Any]]] = {}
+    for stage, own in in_stage.items():
+        pattern = tuple((_scores_of(cell), cell["segment_code"]) for cell in own)
+        if pattern not in within:
+            within[pattern] = {_scores_of(cell): _nearest_by_score(cell, own) for cell in own}
+        followers = [
+            {_scores_of(cell): cell for cell in in_stage[follower]}
+            for follower in NEXT_STAGES[stage]
+        ]
+        for cell in own:
+            scores = _scores_of(cell)
+            found = within[pattern][scores]
+            reachable = [] if found is None else [found | {"lifecycle_stage": stage}]
+            reachable += [
+                follower[scores]
+                for follower in followers
+                if follower[scores]["segment_code"] != cell["segment_code"]
+            ]
+            nearest = min(reachable, key=lambda other: _distance(cell, other), default=None)
+            cell["nearest_segment_key"] = nearest and nearest["segment_key"]
+            cell["nearest_change"] = nearest and _change(cell, nearest)
 
-    def distance(other: Mapping[str, Any]) -> tuple[Any, ...]:
-        steps = [abs(other[column] - cell[column]) for column in columns]
-        return (
-            sum(steps),
-            sum(step > 0 for step in steps),
-            other["value_rank"],
-            *(-other[column] for column in columns),
-        )
 
-    others = [other for other in cells if other["segment_code"] != cell["segment_code"]]
-    if not others:
-        return None, None
-    other = min(others, key=distance)
-    changes = [
-        f"{column.replace('_', ' ')} {cell[column]} to {other[column]}, "
-        for column in columns
-        if other[column] != cell[column]
-    ]
-    return other["segment_key"], "".join(changes) + f"then {other['segment_name']}"
+def _distance(cell: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[Any, ...]:
+    steps = [abs(a - b) for a, b in zip(_scores_of(other), _scores_of(cell), strict=True)]
+    is_other_stage = other["lifecycle_stage"] != cell["lifecycle_stage"]
+    return (
+        sum(steps) + is_other_stage,
+        sum(step > 0 for step in steps) + is_other_stage,
+        other["value_rank"],
+        *(-score for score in _scores_of(other)),
+        is_other_stage,
+        other["lifecycle_stage"],
+    )
+
+
+def _nearest_by_score(
+    cell: Mapping[str, Any], of_stage: Sequence[dict[str, Any]]
+) -> dict[str, Any] | None:
+    others = [other for other in of_stage if other["segment_code"] != cell["segment_code"]]
+    return min(others, key=lambda other: _distance(cell, other), default=None)
+
+
+def _change(cell: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    text = ""
+    if other["lifecycle_stage"] != cell["lifecycle_stage"]:
+        text = f"stage {cell['lifecycle_stage']} to {other['lifecycle_stage']}, "
+    for column in _SCORES:
+        if other[column] != cell[column]:
+            text += f"{column.replace('_', ' ')} {cell[column]} to {other[column]}, "
+    return f"{text}then {other['segment_name']}"
 
 
 def rule_coverage(policy: Policy, cells: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -341,8 +437,10 @@ def rule_coverage(policy: Policy, cells: Sequence[Mapping[str, Any]]) -> pd.Data
             "segment_scheme": scheme,
             "match_order": order,
             "segment_key": f"{scheme}:{rule['segment_code']}",
+            "asked_stage": _text(rule["lifecycle_stage"]),
+            "won_stage_count": len({cell["lifecycle_stage"] for cell in won}),
             "asked_cell_count": 1,
-            "won_cell_count": len(won),
+            "won_cell_count": len({_scores_of(cell) for cell in won}),
             "is_reachable": bool(won),
         }
         for dimension in oracle.DIMENSIONS:
@@ -359,7 +457,7 @@ def rule_coverage(policy: Policy, cells: Sequence[Mapping[str, Any]]) -> pd.Data
     )
     return _rows(
         f"segment_scheme match_order segment_key {ranges}"
-        " asked_cell_count won_cell_count is_reachable",
+        " asked_stage won_stage_count asked_cell_count won_cell_count is_reachable",
         records,
     )
 
@@ -382,36 +480,48 @@ def _customer_attributes(customers: pd.DataFrame | None) -> dict[str, dict[str, 
 
 
 def _customer_segments(
+    source: Source,
+    settings: Mapping[str, Any],
     scored: _Scored,
     policy: Policy,
-    scheme: str,
     cells: Sequence[Mapping[str, Any]],
-    customers: pd.DataFrame | None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(the oracle's assignment of the current date, the mart customer_segments)."""
     columns = (
         "customer_id as_of_date segment_key segment_scheme segment_code segment_name strategy_code"
-        " action_priority display_order score_group scored_within country rfm_code recency_score"
-        " frequency_score monetary_score rfm_score matched_rule rule_rationale nearest_segment_key"
-        " nearest_change days_since_last_order order_count sales_amount return_amount net_revenue"
-        " average_order_value is_scored created_date first_order_date last_order_date"
+        " action_priority display_order lifecycle_stage score_group scored_within country"
+        " top_category core_message rfm_code recency_score frequency_score monetary_score rfm_score"
+        " engagement_score matched_rule rule_rationale nearest_segment_key nearest_change"
+        " days_since_last_order order_count sales_amount return_amount net_revenue"
+        " average_order_value expected_gap_days silence_ratio days_since_last_event"
+        " event_count_30d event_count_90d event_trend category_count is_scored"
+        f" {' '.join(behaviour_oracle.FLAGS)} is_engaged_not_buying is_buying_not_engaged"
+        " created_date first_order_date last_order_date"
     )
+    scheme = settings["segment_scheme"]
     if scored.current is None:
         return pd.DataFrame(), _rows(columns, [])
     today = pd.Timestamp(scored.current)
     found = scored.metrics[scored.metrics["as_of_date"] == today].reset_index(drop=True)
     of_day = scored.scores[scored.scores["as_of_date"] == today].reset_index(drop=True)
     rfm_scores = dict(zip(of_day["customer_id"], of_day["rfm_score"], strict=True))
-    assigned = oracle.segments(of_day[_SCORE_COLUMNS], policy.rules, scheme, found)
+    behaviour = _behaviour(source, settings, policy, scored.current, found["customer_id"].tolist())
+    with_stage = of_day[_SCORE_COLUMNS].copy()
+    for frame in (found, with_stage):
+        frame["lifecycle_stage"] = pd.Series(
+            [behaviour[customer]["lifecycle_stage"] for customer in frame["customer_id"]],
+            dtype=object,
+        )
+    assigned = oracle.segments(with_stage, policy.rules, scheme, found)
 
     in_cell = {
-        (cell["recency_score"], cell["frequency_score"], cell["monetary_score"]): cell
+        (cell["lifecycle_stage"], *_scores_of(cell)): cell
         for cell in cells
         if cell["segment_scheme"] == scheme
     }
     segments = {row["segment_code"]: row for row in policy.segments_of(scheme)}
     of_scheme = policy.strategies[policy.strategies["segment_scheme"] == scheme]
-    strategies = dict(zip(of_scheme["segment_code"], of_scheme["strategy_code"], strict=True))
+    strategies = {row["segment_code"]: row for row in of_scheme.to_dict("records")}
     unscored = {
         oracle.PROSPECTS: ("Known but never ordered", "a first order, then scored"),
         oracle.DORMANT: (
@@ -419,15 +529,15 @@ def _customer_segments(
             "a new order, then scored",
         ),
     }
-    attributes = _customer_attributes(customers)
+    attributes = _customer_attributes(source.customers)
     by_customer = {row["customer_id"]: row for row in _records(found)}
     records = []
     for row in _records(assigned):
         measured, segment = by_customer[row["customer_id"]], segments[row["segment_code"]]
         count, amount = measured["order_count"], Fraction(measured["net_revenue"])
-        triple = (row["recency_score"], row["frequency_score"], row["monetary_score"])
+        strategy, habits = strategies[row["segment_code"]], behaviour[row["customer_id"]]
         if row["is_scored"]:
-            cell = in_cell[triple]
+            cell = in_cell[(row["lifecycle_stage"], *_scores_of(row))]
             explained = {
                 name: cell[name]
                 for name in ("rule_rationale", "nearest_segment_key", "nearest_change")
@@ -438,13 +548,15 @@ def _customer_segments(
         records.append(
             row
             | measured
+            | habits
             | explained
             | attributes.get(row["customer_id"], {})
             | {
                 "segment_key": segment["segment_key"],
                 "segment_scheme": scheme,
                 "segment_name": segment["segment_name"],
-                "strategy_code": strategies[row["segment_code"]],
+                "strategy_code": strategy["strategy_code"],
+                "core_message": _message(strategy["core_message"], measured | habits),
                 "action_priority": segment["action_priority"],
                 "display_order": segment["display_order"],
                 "rfm_score": rfm_scores.get(row["customer_id"]),
@@ -453,6 +565,77 @@ def _customer_segments(
             }
         )
     return assigned, _rows(columns, records)
+
+
+def _message(text: str, values: Mapping[str, Any]) -> str | None:
+    """The message with the slots filled that the marts know; others stay as they are."""
+
+    def value(slot: re.Match[str]) -> str:
+        known = values[slot[1]]
+        return GENERAL_WORDS[slot[1]] if known is None else str(known)
+
+    message = _text(text)
+    return message and re.sub(f"{{({'|'.join(GENERAL_WORDS)})}}", value, message)
+
+
+def _behaviour(
+    source: Source,
+    settings: Mapping[str, Any],
+    policy: Policy,
+    day: dt.date,
+    known: Sequence[str],
+) -> dict[str, dict[str, Any]]:
+    """customer_id → stage, expected gap, categories and flags of the mart customer_segments.
+
+    Over all history before the date, whatever the look-back.
+    """
+    events = source.events if settings["using_engagement_events"] else None
+    if settings["using_engagement_events"]:
+        assert events is not None, "this source was given no events"
+        assert set(events["customer_id"]) <= set(known), "an event makes nobody known here"
+    lines, days = source.lines, source.order_days(settings["count_zero_value_orders"])
+    cycles = behaviour_oracle.purchase_cycles(
+        days,
+        day,
+        known,
+        source.groups(settings, day),
+        settings["gap_prior_strength"],
+        settings["default_purchase_gap_days"],
+    )
+    stages = behaviour_oracle.lifecycle_stages(cycles, policy.lifecycle_thresholds)
+    products = source.products if settings["using_products"] else None
+    judged = behaviour_oracle.behaviour(
+        lines, days, day, known, policy.behaviour_thresholds, products, source.has_discounts
+    )
+    # Documented as null and not 0: no category.
+    judged["category_count"] = (
+        judged["category_count"].astype("Int64").mask(judged["category_count"] == 0)
+    )
+    engaged = behaviour_oracle.engagement(
+        events,
+        policy.event_types,
+        day,
+        known,
+        stages,
+        float(policy.behaviour_thresholds["engaged_within_days"]),
+        settings["score_tiles"],
+        settings["tie_method"],
+    )
+    of_engagement = [
+        *("engagement_score", "days_since_last_event", "event_count_30d", "event_count_90d"),
+        *("event_trend", "is_engaged_not_buying", "is_buying_not_engaged"),
+    ]
+    of_behaviour = ["top_category", "category_count", *behaviour_oracle.FLAGS]
+    result: dict[str, dict[str, Any]] = {customer: {} for customer in known}
+    for frame, columns in (
+        (cycles, ["expected_gap_days"]),
+        (stages, ["lifecycle_stage", "silence_ratio"]),
+        (judged, of_behaviour),
+        (engaged, of_engagement),
+    ):
+        for customer, row in zip(frame["customer_id"], _records(frame[columns]), strict=True):
+            result[customer] |= row
+    return result
 
 
 def _segment_summary(
@@ -537,9 +720,7 @@ def expected_marts(
     scheme = settings["segment_scheme"]
     scored = _score(source, settings, policy)
     cells = score_cells(policy)
-    assigned, customer_segments = _customer_segments(
-        scored, policy, scheme, cells, source.customers
-    )
+    assigned, customer_segments = _customer_segments(source, settings, scored, policy, cells)
 
     scores = [f"{dimension}_score" for dimension in oracle.DIMENSIONS]
     measures = [column for column, _ in oracle.DIMENSIONS.values()]
@@ -551,7 +732,8 @@ def expected_marts(
         ),
         "rfm_intermediate.int_customer_metrics": _rows(
             "as_of_date customer_id score_group days_since_last_order order_count sales_amount"
-            " return_amount net_revenue is_scored first_order_date last_order_date",
+            " return_amount net_revenue scored_recency_days scored_frequency scored_value"
+            " is_scored first_order_date last_order_date",
             _records(scored.metrics),
         ),
         "rfm_intermediate.int_rfm_scores": _rows(
@@ -567,7 +749,7 @@ def expected_marts(
         "rfm_marts.segment_rule_coverage": rule_coverage(policy, cells),
         "rfm_marts.segment_score_cells": _rows(
             " ".join(
-                ["segment_scheme", *scores, "segment_key segment_code match_order rule_rationale"]
+                ["segment_scheme lifecycle_stage", *scores, "segment_key segment_code match_order rule_rationale"]
                 + ["nearest_segment_key nearest_change"]
             ),
             cells,

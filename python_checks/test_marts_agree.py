@@ -23,6 +23,7 @@ import pyarrow.csv
 import pytest
 
 from python_checks import load_demo, oracle
+from python_checks.behaviour_cases import accepted_events
 from python_checks.dbt_project import (
     FULL,
     PROJECT_ROOT,
@@ -48,7 +49,10 @@ from python_checks.expected_marts import (
     read_policy,
 )
 
-DEMO_VARS = {"using_customers": True, "using_products": True}
+DEMO_VARS = {
+    f"using_{entity}": True
+    for entity in ("customers", "products", "engagement_events", "campaign_contacts")
+}
 # No real sale of these files is implausible, whenever the checks run.
 LATEST = "2018-12-31"
 CDNOW = PROJECT_ROOT.parent / "shared" / "data" / "cdnow" / "cdnow_sales.csv"
@@ -129,11 +133,11 @@ def _demo_source(folder: Path, only_customers: int | None = None) -> Source:
         patch.setenv("RFM_DUCKDB_PATH", str(folder / "demo.duckdb"))
         load_demo.load("duckdb", only_customers)
     with duckdb.connect(str(folder / "demo.duckdb")) as connection:
-        sales, customers = (
+        sales, customers, products, events = (
             _plain_objects(connection.execute(f"select * from raw.{table}").to_arrow_table())
-            for table in ("fact_sales", "dim_customers")
+            for table in ("fact_sales", "dim_customers", "dim_products", "fact_engagement_events")
         )
-    return Source(sales, customers, LATEST)
+    return Source(sales, customers, LATEST, products, accepted_events(events))
 
 
 def _plain_objects(table: pa.Table) -> pd.DataFrame:
@@ -301,7 +305,8 @@ def test_the_eleven_segments_are_the_published_ones(demo):
             "select recency_score, frequency_score, monetary_score, segment_name"
             " from rfm_marts.segment_score_cells"
             " join rfm_marts.segment_strategies using (segment_key)"
-            " where segment_score_cells.segment_scheme = 'classic_eleven'",
+            " where segment_score_cells.segment_scheme = 'classic_eleven'"
+            " and segment_score_cells.lifecycle_stage = 'active'",
         )
     found = {f"{r}{f}{m}": name for r, f, m, name in cells.itertuples(index=False)}
     if CODE_MAP.exists():

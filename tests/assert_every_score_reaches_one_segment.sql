@@ -1,5 +1,5 @@
--- Each scheme sends every score that its tiles allow to a segment, in every lifecycle stage. Rules may
--- overlap: the smallest match_order wins.
+-- Each scheme sends every score that its tiles allow to a segment, in every lifecycle stage. Rules
+-- may overlap: the smallest match_order wins.
 {%- set stage_count = scored_stages() | length %}
 select
     schemes.segment_scheme,

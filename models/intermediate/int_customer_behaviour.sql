@@ -2,10 +2,10 @@
 -- What is odd about a customer, over all history before the date: first as figures, then as flags
 -- against behaviour_thresholds.csv. Null = cannot be known; false = known and not so.
 {%- set recent_days = dbt.datediff(
-    'stages.third_last_order_date', 'stages.as_of_date', 'day'
+    'lifecycle.third_last_order_date', 'lifecycle.as_of_date', 'day'
 ) | trim %}
 {%- set earlier_days = dbt.datediff(
-    'stages.first_order_date', 'stages.third_last_order_date', 'day'
+    'lifecycle.first_order_date', 'lifecycle.third_last_order_date', 'day'
 ) | trim %}
 {%- set double = type_double() %}
 with
@@ -26,10 +26,15 @@ order_totals as (
         sum(orders.sales_amount) as sales_amount,
         sum(orders.return_amount) as return_amount,
         sum(case when orders.return_amount > 0 then 1 else 0 end) as returned_order_count,
+        {% if sales_have_discounts() %}
         sum(coalesce(orders.discount_amount, 0)) as discount_amount,
         sum(
             case when orders.discount_amount > 0 then orders.order_count else 0 end
         ) as discounted_order_count,
+        {% else %}
+        cast(null as {{ type_money() }}) as discount_amount,
+        cast(null as integer) as discounted_order_count,
+        {% endif %}
         max(orders.sales_amount) as largest_order_amount
     from {{ ref('int_orders') }} as orders
     inner join as_of_dates
@@ -105,11 +110,11 @@ categories as (
 figures as (
 
     select
-        stages.as_of_date,
-        stages.customer_id,
+        lifecycle.as_of_date,
+        lifecycle.customer_id,
         categories.top_category,
         order_totals.order_count,
-        stages.order_date_count,
+        lifecycle.order_date_count,
         order_totals.sales_amount,
         order_totals.return_amount,
         {{ rounded_ratio('order_totals.return_amount', 'order_totals.sales_amount') }}
@@ -132,29 +137,29 @@ figures as (
             as largest_order_share,
         cast({{ recent_days }} as {{ double }}) / 3 as recent_gap_days,
         cast({{ earlier_days }} as {{ double }})
-        / nullif(stages.order_date_count - 3, 0) as earlier_gap_days,
+        / nullif(lifecycle.order_date_count - 3, 0) as earlier_gap_days,
         categories.category_count,
         cast(categories.top_category_share as numeric(28, 9)) as top_category_share,
         seasons.order_year_count,
-        {{ rounded_ratio('seasons.season_date_count', 'stages.order_date_count') }}
+        {{ rounded_ratio('seasons.season_date_count', 'lifecycle.order_date_count') }}
             as season_share
-    from {{ ref('int_lifecycle_stages') }} as stages
+    from {{ ref('int_lifecycle_stages') }} as lifecycle
     inner join order_totals
         on
-            stages.as_of_date = order_totals.as_of_date
-            and stages.customer_id = order_totals.customer_id
+            lifecycle.as_of_date = order_totals.as_of_date
+            and lifecycle.customer_id = order_totals.customer_id
     inner join seasons
         on
-            stages.as_of_date = seasons.as_of_date
-            and stages.customer_id = seasons.customer_id
+            lifecycle.as_of_date = seasons.as_of_date
+            and lifecycle.customer_id = seasons.customer_id
     left join channels
         on
-            stages.as_of_date = channels.as_of_date
-            and stages.customer_id = channels.customer_id
+            lifecycle.as_of_date = channels.as_of_date
+            and lifecycle.customer_id = channels.customer_id
     left join categories
         on
-            stages.as_of_date = categories.as_of_date
-            and stages.customer_id = categories.customer_id
+            lifecycle.as_of_date = categories.as_of_date
+            and lifecycle.customer_id = categories.customer_id
 
 )
 
@@ -170,11 +175,7 @@ select
     cast(figures.order_year_count as integer) as order_year_count,
     cast(figures.sales_amount as {{ type_money() }}) as sales_amount,
     cast(figures.return_amount as {{ type_money() }}) as return_amount,
-    {% if sales_have_discounts() -%}
     cast(figures.discount_amount as {{ type_money() }}) as discount_amount,
-    {%- else -%}
-    cast(null as {{ type_money() }}) as discount_amount,
-    {%- endif %}
     cast(figures.largest_order_amount as {{ type_money() }}) as largest_order_amount,
     {% for ratio in [
         'return_rate_by_value', 'return_rate_by_orders', 'discounted_order_share',
@@ -184,9 +185,8 @@ select
     cast(figures.{{ ratio }} as {{ double }}) as {{ ratio }},
     {% endfor %}
     figures.order_count >= thresholds.return_rate_min_orders
-    and coalesce(
-        figures.return_rate_by_value >= thresholds.high_return_rate_by_value, false
-    ) as has_high_return_rate_by_value,
+    and figures.return_rate_by_value >= thresholds.high_return_rate_by_value
+        as has_high_return_rate_by_value,
     figures.order_count >= thresholds.return_rate_min_orders
     and figures.return_rate_by_orders >= thresholds.high_return_rate_by_orders
         as has_high_return_rate_by_orders,
@@ -199,23 +199,16 @@ select
     {% if sales_have_discounts() -%}
     figures.order_count >= thresholds.discount_dependent_min_orders
     and figures.discounted_order_share >= thresholds.discount_dependent_order_share
-    and coalesce(
-        figures.discount_depth >= thresholds.discount_dependent_depth, false
-    ) as is_discount_dependent,
+    and figures.discount_depth >= thresholds.discount_dependent_depth as is_discount_dependent,
     {%- else -%}
     cast(null as boolean) as is_discount_dependent,
     {%- endif %}
     figures.order_count = 1 as is_one_time_buyer,
     figures.order_count >= thresholds.one_big_order_min_orders
-    and coalesce(
-        figures.largest_order_share >= thresholds.one_big_order_share, false
-    ) as has_one_big_order,
+    and figures.largest_order_share >= thresholds.one_big_order_share as has_one_big_order,
     figures.order_date_count >= thresholds.declining_frequency_min_order_dates
-    and coalesce(
-        {{ rounded_ratio('figures.recent_gap_days', 'figures.earlier_gap_days') }}
-        >= thresholds.declining_frequency_ratio,
-        false
-    ) as is_frequency_declining,
+    and {{ rounded_ratio('figures.recent_gap_days', 'figures.earlier_gap_days') }}
+    >= thresholds.declining_frequency_ratio as is_frequency_declining,
     case
         when figures.category_count > 0
             then

@@ -1,8 +1,8 @@
 -- Grain: one row per (as_of_date, customer_id), every known customer; no rows when the var
 -- using_engagement_events is false.
--- Known customers without an event count with 0: to be silent is the lowest engagement. The score is
--- NTILE in closed form over the histogram, as in int_score_tiles, over all customers known at the
--- date.
+-- Known customers without an event count with 0: to be silent is the lowest engagement. The score
+-- is NTILE in closed form over the histogram, as in int_score_tiles, over all customers known at
+-- the date.
 {%- set tiles = var('score_tiles') | int %}
 {%- set is_split = var('tie_method') == 'split' %}
 with
@@ -33,15 +33,15 @@ customers as (
         cast(coalesce(event_totals.event_count, 0) as integer) as event_count,
         cast(coalesce(event_totals.event_count_30d, 0) as integer) as event_count_30d,
         cast(coalesce(event_totals.event_count_90d, 0) as integer) as event_count_90d,
-        cast(
-            coalesce(event_totals.engagement_value, 0) as {{ type_weight() }}
-        ) as engagement_value
-        {%- if is_split %},
+        {% if is_split %}
         row_number() over (
             partition by metrics.as_of_date, coalesce(event_totals.engagement_value, 0)
             order by {{ bytewise('metrics.customer_id') }}
-        ) as place_in_tie
-        {%- endif %}
+        ) as place_in_tie,
+        {% endif %}
+        cast(
+            coalesce(event_totals.engagement_value, 0) as {{ type_weight() }}
+        ) as engagement_value
     from {{ ref('int_customer_metrics') }} as metrics
     left join event_totals
         on

@@ -1,6 +1,6 @@
 -- Grain: one row per (as_of_date, customer_id), customers who ever ordered before the date.
--- A customer's gaps add up to the days from the first to the last order date, so their mean needs no
--- list of them.
+-- A customer's gaps add up to the days from the first to the last order date, so their mean needs
+-- no list of them.
 {%- set days_between = dbt.datediff(
     'customer_dates.first_order_date', 'customer_dates.last_order_date', 'day'
 ) | trim %}

@@ -38,11 +38,10 @@ bases as (
 select
     as_of_date,
     score_group,
-    cast(count(*) as integer) as customer_count,
+    {% for name, share in {'q1': 0.25, 'median': 0.5, 'q3': 0.75, 'p90': 0.9}.items() %}
+    percentile_cont({{ share }}) within group (order by own_gap_days) as gap_days_{{ name }},
+    {% endfor %}
     cast(sum(order_date_count) as bigint) as order_date_count,
-    {%- for name, share in {'q1': 0.25, 'median': 0.5, 'q3': 0.75, 'p90': 0.9}.items() %}
-    percentile_cont({{ share }}) within group (order by own_gap_days) as gap_days_{{ name }}
-    {{- ',' if not loop.last }}
-    {%- endfor %}
+    cast(count(*) as integer) as customer_count
 from bases
 group by as_of_date, score_group

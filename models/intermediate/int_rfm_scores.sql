@@ -6,7 +6,7 @@
 -- `<dimension>_score_of_five` feeds the fixed contract customer_rfm, whatever the number of tiles.
 {%- set dimensions = scored_measures() %}
 {%- set sales_measures = ['days_since_last_order', 'order_count', 'net_revenue'] %}
-{%- set contract = 'sales_' if var('rfm_basis') == 'activity' else '' %}
+{%- set is_activity = var('rfm_basis') == 'activity' %}
 {%- set engagement_counts = var('engagement_weight') > 0 %}
 {%- set tiles = var('score_tiles') | int %}
 {%- set is_split = var('tie_method') == 'split' %}
@@ -35,12 +35,12 @@ metrics as (
         {{ place_in_base }} as {{ dimension }}_place_in_tie,
         {% endif %}
         {% endfor %}
-        {%- for measure in dimensions.values() if measure not in sales_measures %}
+        {% for measure in dimensions.values() if measure not in sales_measures %}
         metrics.{{ measure }},
-        {%- endfor %}
-        {%- for measure in sales_measures %}
-        metrics.{{ measure }}{{ ',' if not loop.last }}
-        {%- endfor %}
+        {% endfor %}
+        metrics.days_since_last_order,
+        metrics.order_count,
+        metrics.net_revenue
     from {{ ref('int_customer_metrics') }} as metrics
     inner join {{ ref('int_score_groups') }} as score_groups
         on
@@ -114,7 +114,7 @@ select
     {{ rfm_score(
         'recency_score', 'frequency_score', 'monetary_score', 'engagement_score'
     ) }} as rfm_score,
-    {{ contract }}recency_score_of_five as recency_score_of_five,
-    {{ contract }}frequency_score_of_five as frequency_score_of_five,
-    {{ contract }}monetary_score_of_five as monetary_score_of_five
+    {{ 'sales_recency_score_of_five as ' if is_activity }}recency_score_of_five,
+    {{ 'sales_frequency_score_of_five as ' if is_activity }}frequency_score_of_five,
+    {{ 'sales_monetary_score_of_five as ' if is_activity }}monetary_score_of_five
 from scored

@@ -10,10 +10,10 @@ metrics as (
 
     select
         metrics.as_of_date,
-        score_groups.scored_within,
-        {%- for measure in dimensions.values() %}
-        metrics.{{ measure }}{{ ',' if not loop.last }}
-        {%- endfor %}
+        {% for measure in dimensions.values() %}
+        metrics.{{ measure }},
+        {% endfor %}
+        score_groups.scored_within
     from {{ ref('int_customer_metrics') }} as metrics
     inner join {{ ref('int_score_groups') }} as score_groups
         on
@@ -29,10 +29,10 @@ scored_bases as (
 
     select
         as_of_date,
-        '{{ whole_base() }}' as scored_within,
-        {%- for measure in dimensions.values() %}
-        {{ measure }}{{ ',' if not loop.last }}
-        {%- endfor %}
+        {% for measure in dimensions.values() %}
+        {{ measure }},
+        {% endfor %}
+        '{{ whole_base() }}' as scored_within
     from metrics
     {% if score_group_column() is not none %}
     where
@@ -45,10 +45,10 @@ scored_bases as (
     union all
     select
         as_of_date,
-        scored_within,
-        {%- for measure in dimensions.values() %}
-        {{ measure }}{{ ',' if not loop.last }}
-        {%- endfor %}
+        {% for measure in dimensions.values() %}
+        {{ measure }},
+        {% endfor %}
+        scored_within
     from metrics
     where scored_within <> '{{ whole_base() }}'
     {% endif %}

@@ -1,5 +1,6 @@
 -- Grain: one row, one column per threshold of behaviour_thresholds.csv.
-{%- set codes = ((policy_seed_node('behaviour_thresholds') or {}).get('meta', {})).get('codes', []) %}
+{%- set seed = policy_seed_node('behaviour_thresholds') or {} %}
+{%- set codes = seed.get('meta', {}).get('codes', []) %}
 with
 
 thresholds as (

@@ -1,5 +1,6 @@
 -- Grain: one row, one column per threshold of lifecycle_thresholds.csv.
-{%- set codes = ((policy_seed_node('lifecycle_thresholds') or {}).get('meta', {})).get('codes', []) %}
+{%- set seed = policy_seed_node('lifecycle_thresholds') or {} %}
+{%- set codes = seed.get('meta', {}).get('codes', []) %}
 with
 
 thresholds as (

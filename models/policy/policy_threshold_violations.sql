@@ -8,13 +8,19 @@
 with
 
 {% for seed, column in thresholds.items() -%}
+{{ seed }}_cells as (
+
+    {{ policy_seed(seed) }}
+
+),
+
 {{ seed }} as (
 
     select
         csv_row,
         threshold_code,
         {{ policy_number(column) }} as threshold
-    from ({{ policy_seed(seed) }}) as cells
+    from {{ seed }}_cells
 
 ),
 

@@ -16,7 +16,10 @@ events as (
             and event_type is not null
             and event_at >= {{ earliest }}
             and event_at <= {{ latest }}
-            and (event_value is not null or nullif({{ clean_text('event_value_text') }}, '') is null),
+            and (
+                event_value is not null
+                or nullif({{ clean_text('event_value_text') }}, '') is null
+            ),
             false
         ) as is_readable
     from {{ ref('base_engagement_events') }}

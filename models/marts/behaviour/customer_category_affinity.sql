@@ -1,5 +1,5 @@
--- Grain: one row per (customer_id, affinity_type, affinity_rank): the three categories and the three
--- products that a customer spent most on, at the current as-of date.
+-- Grain: one row per (customer_id, affinity_type, affinity_rank): the three categories and the
+-- three products that a customer spent most on, at the current as-of date.
 {{ config(
     indexes=[{'columns': ['customer_id', 'affinity_type', 'affinity_rank'], 'unique': true}]
         if target.type == 'postgres' else []

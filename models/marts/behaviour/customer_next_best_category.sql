@@ -1,6 +1,6 @@
 -- Grain: one row per customer for whom there is a category worth proposing, at the current as-of
--- date: of the categories that they have not bought, the one that customers like them buy most above
--- the base.
+-- date: of the categories that they have not bought, the one that customers like them buy most
+-- above the base.
 {{ config(
     indexes=[{'columns': ['customer_id'], 'unique': true}] if target.type == 'postgres' else []
 ) }}

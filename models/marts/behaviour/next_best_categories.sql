@@ -1,6 +1,7 @@
--- Grain: one row per (segment_key, top_category, category): what customers of a segment with the same
--- top category also buy.
--- Categories that hardly anybody of the group buys are left out: the lift of two buyers says nothing.
+-- Grain: one row per (segment_key, top_category, category): what customers of a segment with the
+-- same top category also buy.
+-- Categories that hardly anybody of the group buys are left out: the lift of two buyers says
+-- nothing.
 with
 
 customers as (

@@ -77,10 +77,10 @@ behaviour as (
         as_of_date,
         customer_id,
         top_category,
-        category_count,
         {% for flag in flags %}
-        {{ flag }}{{ ',' if not loop.last }}
+        {{ flag }},
         {% endfor %}
+        category_count
     from {{ ref('int_customer_behaviour') }}
 
 ),
@@ -231,7 +231,9 @@ select
 from assigned
 inner join segments
     on assigned.segment_code = segments.segment_code
+{% if is_using('engagement_events') %}
 cross join {{ ref('policy_behaviour_thresholds') }} as thresholds
+{% endif %}
 left join customers
     on assigned.customer_id = customers.customer_id
 left join engagement

@@ -97,9 +97,11 @@ first_matches as (
             {%- endfor %}
             and cells.lifecycle_stage = coalesce(rules.lifecycle_stage, cells.lifecycle_stage)
     group by
-        {% for key in keys %}
-        cells.{{ key }}{{ ',' if not loop.last }}
-        {% endfor %}
+        cells.segment_scheme,
+        cells.lifecycle_stage,
+        cells.recency_score,
+        cells.frequency_score,
+        cells.monetary_score
 
 ),
 
@@ -201,9 +203,11 @@ ranked_changes as (
         *,
         row_number() over (
             partition by
-                {% for key in keys %}
-                {{ key }}{{ ',' if not loop.last }}
-                {% endfor %}
+                segment_scheme,
+                lifecycle_stage,
+                recency_score,
+                frequency_score,
+                monetary_score
             order by
                 steps asc,
                 changed_count asc,
