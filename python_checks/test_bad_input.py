@@ -125,6 +125,7 @@ def _add(*rows: str) -> Callable[[Csv], None]:
 
 RULES, SEGMENTS, STRATEGIES = "segment_rules", "segments", "strategy_policy"
 SCHEMES, CUTS = "segment_schemes", "fixed_cut_points"
+STAGES, HABITS, TYPES = "lifecycle_thresholds", "behaviour_thresholds", "engagement_event_types"
 BAD_FILES = {
     "rule_min_above_max": BadFile(
         RULES,
@@ -297,6 +298,62 @@ BAD_FILES = {
         _add(*(f"recency,{s},{e},why" for s, e in ((2, 10), (3, 20), (4, 30), (5, 40)))),
         "fixed_cut_points.csv, row 3, column edge_value: found 20; "
         "accepted: fewer days than for the score below",
+    ),
+    "lapsing_before_active": BadFile(
+        STAGES,
+        _cells("lapsing_until", multiple="1.5"),
+        "lifecycle_thresholds.csv, row 3, column multiple: found 1.5 for lapsing_until; "
+        "accepted: more than 2, the multiple of active_until",
+    ),
+    "threshold_missing": BadFile(
+        HABITS,
+        _without("seasonal_share"),
+        "behaviour_thresholds.csv, column threshold_code: found no row seasonal_share; "
+        "accepted: one row for each threshold",
+    ),
+    "share_as_percentage": BadFile(
+        HABITS,
+        _cells("single_category_share", threshold_value="90"),
+        "behaviour_thresholds.csv, row 14, column threshold_value: found 90 for "
+        "single_category_share; accepted: a share from 0 to 1, such as 0.3",
+    ),
+    "negative_weight": BadFile(
+        TYPES,
+        _cells("email_click", weight="-1"),
+        "engagement_event_types.csv, row 3, column weight: found '-1'; "
+        "accepted: a number with a decimal point from 0 to 1000",
+    ),
+    "event_type_twice": BadFile(
+        TYPES,
+        _add("Email_Click,email,1,why"),
+        "engagement_event_types.csv, row 21, column event_type: found 'email_click' a second time "
+        "in the file; accepted: each only once there",
+    ),
+    "mistyped_stage": BadFile(
+        RULES,
+        _cells("lifecycle", "60", lifecycle_stage="lapsin"),
+        "segment_rules.csv, row 40, column lifecycle_stage: found 'lapsin'; "
+        "accepted: one of new, active, lapsing, lapsed, reactivated",
+    ),
+    "stage_without_rule": BadFile(
+        RULES,
+        _without("lifecycle", "55"),
+        "segment_rules.csv: found 125 scores of the scheme lifecycle in the stage reactivated that "
+        "no rule takes (recency-frequency-monetary 1-1-1 to 5-5-5); accepted: a rule for every "
+        "score; a last rule with blank bounds takes all that is left",
+    ),
+    "stage_in_core_five": BadFile(
+        RULES,
+        _cells("core_five", "10", lifecycle_stage="active"),
+        "segment_rules.csv, row 2, column lifecycle_stage: found active; accepted: a blank cell: "
+        "the mart customer_rfm is defined by the scores of core_five alone",
+    ),
+    "unknown_slot": BadFile(
+        STRATEGIES,
+        _cells("lifecycle", "lost", core_message="Hello {name}"),
+        "strategy_policy.csv, row 29, column core_message: found 'Hello {name}'; "
+        "accepted: only the slots {first_name}, {incentive}, "
+        "{top_category}, {days_since_last_order}, {order_count}, {brand}",
     ),
 }
 SEMICOLONS = {
@@ -554,14 +611,25 @@ BAD_VARS: list[tuple[dict[str, Any], list[str]]] = [
     (
         {"segment_scheme": "core_six"},
         [
-            "var segment_scheme: found core_six; accepted: one of classic_eleven, core_five",
+            "var segment_scheme: found core_six; accepted: one of classic_eleven, core_five, "
+            "lifecycle",
+        ],
+    ),
+    (
+        {"rfm_basis": "activity", "engagement_weight": 1, "gap_prior_strength": -1},
+        [
+            "var rfm_basis: found activity without engagement events; accepted: sales, or "
+            "using_engagement_events: true",
+            "var engagement_weight: found 1 without engagement events; accepted: 0, or "
+            "using_engagement_events: true",
+            "var gap_prior_strength: found -1; accepted: a number of at least 0",
         ],
     ),
     (
         {"score_tiles": 4},
         [
             "var score_tiles: found 4; "
-            "accepted: 5 (the scheme core_five is written for that many)",
+            "accepted: 5 (the scheme lifecycle is written for that many)",
         ],
     ),
     (
@@ -616,7 +684,7 @@ def test_bad_vars_are_all_named_and_nothing_is_built(build, built):
     assert changed == {}
 
 
-@builds(*(on("duckdb", run_with_vars, number, "-s", "customer_segments") for number in (3, 4)))
+@builds(*(on("duckdb", run_with_vars, number, "-s", "customer_segments") for number in (3, 5)))
 def test_a_scheme_that_does_not_fit_stops_even_a_partial_run(build, built):
     run, changed = built
     assert not run.success, "a partial run took a scheme that it cannot use"
@@ -718,7 +786,7 @@ def test_empty_sales_build_empty_marts_of_the_right_shape_with_a_warning(built):
         "rfm_marts.segment_summary",
     }
     summary = marts["rfm_marts.segment_summary"]
-    assert summary["segment_code"].nunique() == len(summary) == 7
+    assert summary["segment_code"].nunique() == len(summary) == 10
     assert summary["customer_count"].eq(0).all() and summary["net_revenue"].eq(0).all()
     assert summary["customer_share"].isna().all() and summary["as_of_date"].isna().all()
     assert marts["rfm_marts.build_warnings"]["warning_code"].tolist() == ["no_sales"]
