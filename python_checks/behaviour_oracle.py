@@ -414,6 +414,9 @@ def _event_measures(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     rows = rows.assign(
         event_count_30d=(rows["days_ago"] <= 30).astype("int64"),
         event_count_90d=(rows["days_ago"] <= 90).astype("int64"),
+        days_engaged=rows["days_ago"].astype("float64").where(
+            [weight > 0 for weight in rows["weight"]]
+        ),
         value=oracle._text_series(
             (
                 weight if days <= 90 else Decimal(0)
@@ -426,6 +429,7 @@ def _event_measures(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     result = grouped.agg(
         last_event_date=("event_date", "max"),
         days_since_last_event=("days_ago", "min"),
+        days_since_last_engagement=("days_engaged", "min"),
         event_count_30d=("event_count_30d", "sum"),
         event_count_90d=("event_count_90d", "sum"),
     )
@@ -447,13 +451,13 @@ def engagement_by_family(
     The family of a type that is not listed (or missing) is 'unmapped', its weight 0.
 
     Returns as_of_date, customer_id, event_family, last_event_date, days_since_last_event (1 = the
-    day before D), event_count_30d, event_count_90d (in [D−30, D) and [D−90, D)), event_trend (the
+    day before D), days_since_last_engagement (events of a weight above 0 only), event_count_30d, event_count_90d (in [D−30, D) and [D−90, D)), event_trend (the
     last 30 days over a third of the last 90, NaN without any), engagement_value (sum of weights
     over 90 days); by customer and family.
     """
     columns = ["as_of_date", "customer_id", "event_family", "last_event_date"]
-    columns += ["days_since_last_event", "event_count_30d", "event_count_90d", "event_trend"]
-    columns += ["engagement_value"]
+    columns += ["days_since_last_event", "days_since_last_engagement", "event_count_30d"]
+    columns += ["event_count_90d", "event_trend", "engagement_value"]
     if events is None:
         return pd.DataFrame(columns=columns)
     rows = _weighted_events(events, event_types, as_of_date)
@@ -481,7 +485,8 @@ def engagement(
 
     `stages`: `lifecycle_stages` of the same customers.
     engagement_score: NTILE of engagement_value over all known customers, 1 = least engaged; ties
-    by the same rule as the other scores. "Engaged": an event at most `engaged_within_days` ago.
+    by the same rule as the other scores. "Engaged": an event with a weight above 0 at most
+    `engaged_within_days` ago.
 
     Returns as_of_date, customer_id, the measures of `engagement_by_family` (counts and value 0
     for a customer without events), engagement_score (Int64), is_engaged_not_buying (engaged, and
@@ -489,8 +494,8 @@ def engagement(
     engaged); by customer_id.
     """
     result = _base(as_of_date, known)
-    names = ["last_event_date", "days_since_last_event", "event_count_30d", "event_count_90d"]
-    names += ["engagement_value"]
+    names = ["last_event_date", "days_since_last_event", "days_since_last_engagement"]
+    names += ["event_count_30d", "event_count_90d", "engagement_value"]
     if events is None:
         measures = pd.DataFrame(columns=["customer_id", *names])
     else:
@@ -502,7 +507,7 @@ def engagement(
         missing = None if events is None else nothing.get(name)
         result[name] = _by_customer(measures[name], known, missing)
     result["last_event_date"] = result["last_event_date"].astype("datetime64[s]")
-    for name in ("days_since_last_event", "event_count_30d", "event_count_90d"):
+    for name in names[1:-1]:
         result[name] = pd.to_numeric(result[name]).astype("Int64")
     result.insert(result.columns.get_loc("engagement_value"), "event_trend", _event_trend(result))
 
@@ -514,7 +519,7 @@ def engagement(
     else:
         score = _shared_or_split_tiles(result, "engagement_value", score_tiles, tie_method)
         result["engagement_score"] = pd.array(score, dtype="Int64")
-        days = result["days_since_last_event"].astype("float64").to_numpy()
+        days = result["days_since_last_engagement"].astype("float64").to_numpy()
         is_engaged = pd.array(days <= engaged_within_days, dtype="boolean")
     result["engagement_value"] = result["engagement_value"].astype("float64")
     # Not a plain "and": without events nothing is known, not even for those who do not buy.
@@ -568,7 +573,7 @@ def behaviour(
     channel_count; discount_amount, discounted_order_count, discounted_order_share,
     discount_depth (discount over sales before discount); largest_order_amount (of one order day,
     None without orders), largest_order_share (of sales); recent_gap_days, earlier_gap_days,
-    gap_ratio; category_count, top_category, top_category_share; order_year_count,
+    gap_ratio; category_count, top_category, top_category_share; season_year_count,
     best_season_share (of the order dates, in the best three months in a row of any year);
     then FLAGS.
     """
@@ -611,7 +616,7 @@ def behaviour(
             & reaches("top_category_share", "single_category_share")
         ).mask(result["top_category_share"].isna()),
         "is_seasonal_buyer": reaches("order_date_count", "seasonal_min_order_dates")
-        & reaches("order_year_count", "seasonal_min_years")
+        & reaches("season_year_count", "seasonal_min_years")
         & reaches("best_season_share", "seasonal_share"),
     }
     for name in FLAGS:
@@ -698,14 +703,17 @@ def _add_date_measures(
     )
     result["gap_ratio"] = _ratio(result["recent_gap_days"], result["earlier_gap_days"])
 
-    years = dates["sale_date"].dt.year.groupby(dates["customer_id"]).nunique()
-    months = dates["sale_date"].dt.month
-    best = pd.Series(0, index=years.index)
+    months = dates["sale_date"].dt.year * 12 + dates["sale_date"].dt.month - 1
+    best = pd.Series(0, index=by_customer.size().index)
+    years = best
     for start in range(12):
-        season = {1 + (start + offset) % 12 for offset in range(3)}
-        inside = months.isin(season).groupby(dates["customer_id"]).sum()
-        best = best.where(best >= inside, inside)
-    result["order_year_count"] = _by_customer(years, known, 0).astype("int64")
+        since_start = months - start
+        in_season = since_start % 12 < 3
+        inside = in_season.groupby(dates["customer_id"]).sum()
+        season_years = (since_start // 12).where(in_season).groupby(dates["customer_id"]).nunique()
+        is_better = inside > best
+        best, years = best.mask(is_better, inside), years.mask(is_better, season_years)
+    result["season_year_count"] = _by_customer(years, known, 0).astype("int64")
     result["best_season_share"] = _ratio(
         _by_customer(best, known), result["order_date_count"]
     )

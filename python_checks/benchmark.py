@@ -1,6 +1,7 @@
 """Measure the current-date path against hand-written SQL and against a pandas pipeline.
 
     python -m python_checks.benchmark [--target duckdb|postgres|both] [--customers N] [--sales N]
+        [--everything]
 
 One run generates the data (heavy-tailed spending, half of the customers buy once, some returns,
 free items, missing customers and repeated rows), loads them into each engine and times, on the
@@ -12,6 +13,9 @@ by hand  one SQL script on the same engine that does the same work: classificati
          orders, metrics, scores with the same tie rule, segments.
 pandas   what such projects use today: read the table from the engine, drop missing customers and
          repeated ids, groupby, rank, qcut, segment by mask, write the result back.
+
+With --everything it times something else, on data with products, channels, twice as many events as
+sales, and contacts: the path to `customer_rfm` from sales alone, and all models on all sources.
 
 Every figure is from this run, so only their ratios travel to other machines. Memory is the peak of
 the processes that work: the client and, on PostgreSQL, its server processes without shared buffers
@@ -26,7 +30,9 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
+from decimal import Decimal
 from io import StringIO
 from pathlib import Path
 
@@ -36,6 +42,7 @@ import pandas as pd
 import psutil
 import psycopg2
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from python_checks.postgres_server import postgres_server
@@ -44,13 +51,23 @@ ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = "benchmark_raw"
 FIRST_DAY = np.datetime64("2022-01-01")
 DAYS = 730
+PRODUCTS = 3000
+CATEGORIES = 25
+SQL_TYPES = {"VARCHAR": "text", "INTEGER": "int", "BIGINT": "bigint", "DOUBLE": "double precision"}
+OPTIONAL_SOURCES = ("customers", "products", "engagement_events", "campaign_contacts")
 
 
-def generate(path: Path, customers: int, sales: int, seed: int = 7) -> None:
-    """Write `sales` rows of `customers` customers to one Parquet file, unordered.
+def text(prefix: str, numbers: np.ndarray, mask: np.ndarray | None = None) -> pa.Array:
+    """Ids such as C123; null where the mask is true."""
+    return pa.array(np.char.add(prefix, numbers.astype("U9")), mask=mask, type=pa.string())
+
+
+def generate_sales(customers: int, sales: int, has_products: bool, seed: int = 7) -> pa.Table:
+    """`sales` rows of `customers` customers, unordered.
 
     Columns: sale_id, order_id, customer_id (text), sale_date (date), revenue (decimal, cents),
-    is_return. Half of the customers have one order; the orders of the others follow a Pareto tail.
+    is_return, and with products product_id and channel. Half of the customers have one order; the
+    orders of the others follow a Pareto tail.
     """
     rng = np.random.default_rng(seed)
     weight = rng.pareto(1.3, customers) + 0.3
@@ -74,21 +91,56 @@ def generate(path: Path, customers: int, sales: int, seed: int = 7) -> None:
     sale_id[repeated] = np.maximum(sale_id[repeated] - 1, 0)
     missing = rng.random(sales) < 0.005
 
-    def text(prefix: str, numbers: np.ndarray, mask: np.ndarray | None = None) -> pa.Array:
-        return pa.array(np.char.add(prefix, numbers.astype("U9")), mask=mask, type=pa.string())
-
     order = rng.permutation(sales)
-    table = pa.table(
-        {
-            "sale_id": text("S", sale_id[order]),
-            "order_id": text("O", rows[order]),
-            "customer_id": text("C", customer[order], missing[order]),
-            "sale_date": pa.array(FIRST_DAY + day[order]),
-            "revenue": pa.array(cents[order]).cast(pa.decimal128(19, 0)),
-            "is_return": pa.array(is_return[order]),
-        }
-    )
-    pq.write_table(table, path)
+    money = pc.multiply(pa.array(cents[order]).cast(pa.decimal128(19, 0)), Decimal("0.01"))
+    columns = {
+        "sale_id": text("S", sale_id[order]),
+        "order_id": text("O", rows[order]),
+        "customer_id": text("C", customer[order], missing[order]),
+        "sale_date": pa.array(FIRST_DAY + day[order]),
+        "revenue": money.cast(pa.decimal128(12, 2)),
+        "is_return": pa.array(is_return[order]),
+    }
+    if has_products:
+        product = (PRODUCTS * rng.random(sales) ** 2).astype(int)
+        columns["product_id"] = text("P", product)
+        columns["channel"] = pa.array(rng.choice(["web", "shop", "app"], sales, p=[0.6, 0.3, 0.1]))
+    return pa.table(columns)
+
+
+def generate_others(customers: int, events: int, seed: int = 8) -> dict[str, pa.Table]:
+    """Table name → rows of the optional sources: `events` events, a tenth as many contacts."""
+    rng = np.random.default_rng(seed)
+    contacts = events // 10
+    types = ["email_open", "email_click", "site_visit", "coupon_redemption", "not_mapped"]
+
+    def someone(count: int) -> pa.Array:
+        # A cubed uniform draw: few are very active, a third of the customers never are.
+        return text("C", (customers * (0.33 + 0.67 * rng.random(count) ** 3)).astype(int))
+
+    def days(count: int) -> pa.Array:
+        return pa.array(FIRST_DAY + rng.integers(0, DAYS, count))
+
+    number = np.arange(customers)
+    return {
+        "dim_customers": pa.table(
+            {"customer_id": text("C", number), "created_at": days(customers),
+             "country": pa.array(rng.choice(["FR", "DE", "GB"], customers))}
+        ),
+        "dim_products": pa.table(
+            {"product_id": text("P", np.arange(PRODUCTS)),
+             "category": text("category ", np.arange(PRODUCTS) % CATEGORIES)}
+        ),
+        "fact_engagement_events": pa.table(
+            {"event_id": text("E", rng.permutation(events)), "customer_id": someone(events),
+             "event_at": days(events), "event_type": pa.array(rng.choice(types, events))}
+        ),
+        "fact_campaign_contacts": pa.table(
+            {"contact_id": text("K", rng.permutation(contacts)),
+             "campaign_id": text("campaign ", rng.integers(0, 50, contacts)),
+             "customer_id": someone(contacts), "contacted_at": days(contacts)}
+        ),
+    }
 
 
 # The work of the models in one statement, as a careful analyst writes it for one engine. `+ 1` on a
@@ -255,11 +307,17 @@ def peak_memory(server_port: str | None = None):
         thread.join()
 
 
-def dbt(command: list[str], target: str, folder: Path, env: dict) -> float:
-    """Run dbt in a process of its own; returns the seconds that its nodes took. Raises on failure."""
+def dbt(
+    command: list[str], target: str, folder: Path, env: dict, used: tuple[str, ...] = ()
+) -> float:
+    """Run dbt in a process of its own; returns the seconds that its nodes took. Raises on failure.
+
+    `used`: the optional sources.
+    """
+    given = {"source_schema": SCHEMA, **{f"using_{source}": True for source in used}}
     arguments = [sys.executable, "-m", "dbt.cli.main", *command, "--target", target,
                  "--target-path", str(folder / "target"), "--threads", "1", "--vars",
-                 json.dumps({"source_schema": SCHEMA})]
+                 json.dumps(given)]
     done = subprocess.run(arguments, cwd=ROOT, env=env, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"dbt {' '.join(command)} failed:\n{done.stdout[-3000:]}{done.stderr}")
@@ -281,11 +339,7 @@ class DuckDB:
             return connection.execute(sql).fetchall()
 
     def load(self, parquet: Path) -> None:
-        self.execute(f"create schema {SCHEMA}")
-        self.execute(
-            f"create table {SCHEMA}.fact_sales as select * replace"
-            f" (cast(revenue * 0.01 as decimal(12, 2)) as revenue) from '{parquet}'"
-        )
+        self.execute(f"create table {SCHEMA}.{parquet.stem} as from '{parquet}'")
 
     def read(self) -> pd.DataFrame:
         with duckdb.connect(str(self.file)) as connection:
@@ -320,21 +374,19 @@ class PostgreSQL:
             connection.close()
 
     def load(self, parquet: Path) -> None:
-        self.execute(f"create schema {SCHEMA}")
-        self.execute(
-            f"create table {SCHEMA}.fact_sales (sale_id text, order_id text, customer_id text,"
-            " sale_date date, revenue numeric(12, 2), is_return boolean)"
+        table = f"{SCHEMA}.{parquet.stem}"
+        columns = ", ".join(
+            f"{name} {SQL_TYPES.get(kind, kind)}"
+            for name, kind, *_ in duckdb.execute(f"describe from '{parquet}'").fetchall()
         )
+        self.execute(f"create table {table} ({columns})")
         with tempfile.NamedTemporaryFile(suffix=".csv") as csv:
-            duckdb.execute(
-                f"copy (select * replace (cast(revenue * 0.01 as decimal(12, 2)) as revenue)"
-                f" from '{parquet}') to '{csv.name}' (header false)"
-            )
+            duckdb.execute(f"copy (from '{parquet}') to '{csv.name}' (header false)")
             connection = psycopg2.connect(self.dsn)
             with connection, connection.cursor() as cursor, open(csv.name) as rows:
-                cursor.copy_expert(f"copy {SCHEMA}.fact_sales from stdin csv", rows)
+                cursor.copy_expert(f"copy {table} from stdin csv", rows)
             connection.close()
-        self.execute(f"analyze {SCHEMA}.fact_sales")
+        self.execute(f"analyze {table}")
 
     def read(self) -> pd.DataFrame:
         connection = psycopg2.connect(self.dsn)
@@ -363,27 +415,35 @@ class PostgreSQL:
         connection.close()
 
 
-def measure(engine, parquet: Path, folder: Path) -> list[dict]:
-    """Load once, then time the three ways in turn; returns one row per way (seconds and MB)."""
-    port = engine.env.get("PGPORT") if engine.name == "postgres" else None
+def prepare(engine, tables: list[Path], folder: Path) -> None:
+    """Land the sources and the policy."""
     print(f"{engine.name}: loading", flush=True)
-    engine.load(parquet)
+    engine.execute(f"create schema {SCHEMA}")
+    for parquet in tables:
+        engine.load(parquet)
     dbt(["seed"], engine.name, folder, engine.env)
-    rows = []
 
-    def timed(way: str, work) -> None:
-        print(f"{engine.name}: {way}", flush=True)
-        with peak_memory(port) as peak:
-            start = time.perf_counter()
-            engine_seconds = work()
-            seconds = time.perf_counter() - start
-        rows.append({"engine": engine.name, "way": way, "seconds": seconds, "mb": peak["mb"],
-                     "engine_seconds": seconds if engine_seconds is None else engine_seconds})
 
-    timed("ours", lambda: dbt(["run", "--select", "+customer_rfm"], engine.name, folder, engine.env))
-    timed("by hand", lambda: engine.execute(BY_HAND) and None)
-    timed("pandas", lambda: engine.write(pandas_rfm(engine.read())))
+def timed(engine, way: str, work: Callable[[], float | None]) -> dict:
+    """One row of the result: seconds, of that in the engine (all, if `work` tells nothing), MB."""
+    print(f"{engine.name}: {way}", flush=True)
+    port = engine.env.get("PGPORT") if engine.name == "postgres" else None
+    with peak_memory(port) as peak:
+        start = time.perf_counter()
+        engine_seconds = work()
+        seconds = time.perf_counter() - start
+    return {"engine": engine.name, "way": way, "seconds": seconds, "mb": peak["mb"],
+            "engine_seconds": seconds if engine_seconds is None else engine_seconds}
 
+
+def measure(engine, folder: Path) -> list[dict]:
+    """Time the three ways in turn; returns one row per way."""
+    ours = ["run", "--select", "+customer_rfm"]
+    rows = [
+        timed(engine, "ours", lambda: dbt(ours, engine.name, folder, engine.env)),
+        timed(engine, "by hand", lambda: engine.execute(BY_HAND) and None),
+        timed(engine, "pandas", lambda: engine.write(pandas_rfm(engine.read()))),
+    ]
     differing = engine.execute(f"""
         select count(*)
         from {SCHEMA}.rfm_by_hand as hand
@@ -402,17 +462,28 @@ def measure(engine, parquet: Path, folder: Path) -> list[dict]:
     return rows
 
 
+def measure_everything(engine, folder: Path) -> list[dict]:
+    """Time the RFM path on sales alone, then all models on all sources; one row per way."""
+    path, everything = ["run", "--select", "+customer_rfm"], ["run"]
+    environment = (engine.name, folder, engine.env)
+    return [
+        timed(engine, "RFM path", lambda: dbt(path, *environment)),
+        timed(engine, "everything", lambda: dbt(everything, *environment, OPTIONAL_SOURCES)),
+    ]
+
+
 def report(rows: list[dict]) -> str:
-    """The result as a Markdown table with the two ratios that matter."""
+    """The result as a Markdown table with the ratios that matter."""
     lines = ["| engine | way | seconds | of that in the engine | peak MB | comparison |",
              "|---|---|---|---|---|---|"]
     for row in rows:
-        ours = next(r for r in rows if r["engine"] == row["engine"] and r["way"] == "ours")
+        first = next(r for r in rows if r["engine"] == row["engine"])
+        in_engine = first["engine_seconds"] / row["engine_seconds"]
         ratio = {
-            "ours": "",
-            "by hand": f"ours takes {ours['engine_seconds'] / row['seconds']:.2f} × its time",
-            "pandas": f"it takes {row['seconds'] / ours['seconds']:.1f} × our whole command",
-        }[row["way"]]
+            "by hand": f"ours takes {in_engine:.2f} × its time",
+            "pandas": f"it takes {row['seconds'] / first['seconds']:.1f} × our whole command",
+            "everything": f"it takes {1 / in_engine:.2f} × the RFM path's engine time",
+        }.get(row["way"], "")
         lines.append(f"| {row['engine']} | {row['way']} | {row['seconds']:.1f} |"
                      f" {row['engine_seconds']:.1f} | {row['mb']:,.0f} | {ratio} |")
     return "\n".join(lines)
@@ -423,18 +494,30 @@ def main() -> None:
     parser.add_argument("--target", choices=["duckdb", "postgres", "both"], default="both")
     parser.add_argument("--customers", type=int, default=1_000_000)
     parser.add_argument("--sales", type=int, default=10_000_000)
+    parser.add_argument("--everything", action="store_true", help="time the whole project")
     options = parser.parse_args()
+    work = measure_everything if options.everything else measure
     rows = []
     with tempfile.TemporaryDirectory(prefix="rfm_benchmark_") as name:
         folder = Path(name)
-        parquet = folder / "sales.parquet"
         print(f"generating {options.sales:,} sales of {options.customers:,} customers", flush=True)
-        generate(parquet, options.customers, options.sales)
+        sales = generate_sales(options.customers, options.sales, has_products=options.everything)
+        tables = {"fact_sales": sales}
+        del sales
+        if options.everything:
+            tables |= generate_others(options.customers, 2 * options.sales)
+        files = [folder / f"{table}.parquet" for table in tables]
+        for file in files:
+            pq.write_table(tables.pop(file.stem), file)
         if options.target in ("duckdb", "both"):
-            rows += measure(DuckDB(folder), parquet, folder)
+            engine = DuckDB(folder)
+            prepare(engine, files, folder)
+            rows += work(engine, folder)
         if options.target in ("postgres", "both"):
             with postgres_server() as env:
-                rows += measure(PostgreSQL(env), parquet, folder)
+                engine = PostgreSQL(env)
+                prepare(engine, files, folder)
+                rows += work(engine, folder)
     print(report(rows))
 
 

@@ -34,20 +34,20 @@ COLUMNS = {
         " previous_order_date third_last_order_date"
     ),
     "rfm_intermediate.int_customer_engagement": (
-        "as_of_date customer_id days_since_last_event event_count event_count_30d event_count_90d"
-        " event_trend engagement_value engagement_score last_event_date"
+        "as_of_date customer_id days_since_last_event days_since_last_engagement event_count"
+        " event_count_30d event_count_90d event_trend engagement_value engagement_score last_event_date"
     ),
     "rfm_intermediate.int_customer_behaviour": (
         "as_of_date customer_id top_category order_count returned_order_count"
-        " discounted_order_count channel_count category_count order_year_count sales_amount"
+        " discounted_order_count channel_count category_count season_year_count sales_amount"
         " return_amount discount_amount largest_order_amount return_rate_by_value"
         " return_rate_by_orders discounted_order_share discount_depth largest_order_share"
         f" recent_gap_days earlier_gap_days top_category_share season_share"
         f" {' '.join(behaviour_oracle.FLAGS)}"
     ),
     "rfm_marts.customer_engagement": (
-        "as_of_date customer_id event_family days_since_last_event event_count event_count_30d"
-        " event_count_90d event_trend engagement_value last_event_date"
+        "as_of_date customer_id event_family days_since_last_event days_since_last_engagement"
+        " event_count event_count_30d event_count_90d event_trend engagement_value last_event_date"
     ),
     "rfm_marts.purchase_cycles": (
         "as_of_date score_group customer_count order_date_count gap_days_q1 gap_days_median"
@@ -59,7 +59,7 @@ COLUMNS = {
     ),
     "rfm_marts.customer_segments": (
         "as_of_date customer_id lifecycle_stage top_category engagement_score expected_gap_days"
-        " silence_ratio days_since_last_event event_count_30d event_count_90d event_trend"
+        " silence_ratio days_since_last_event days_since_last_engagement event_count_30d event_count_90d event_trend"
         f" category_count {' '.join(behaviour_oracle.FLAGS)}"
         " is_engaged_not_buying is_buying_not_engaged"
     ),

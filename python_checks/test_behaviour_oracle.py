@@ -372,7 +372,8 @@ def test_equal_sums_of_weights_are_a_tie_whatever_their_order() -> None:
 
 @pytest.mark.parametrize("stage", behaviour_oracle.LIFECYCLE_STAGES)
 def test_engaged_or_buying_at_the_edge_of_the_days(stage: str) -> None:
-    rows = events(("a", 30, "fax"), ("b", 31, "visit"))
+    # Whatever has no weight ("fax") engages nobody.
+    rows = events(("a", 30, "visit"), ("b", 31, "visit"), ("b", 1, "fax"))
     found = engaged(rows, stages(a=stage, b=stage))
     is_buying = stage in ("new", "active", "reactivated")
     assert found["is_engaged_not_buying"].tolist() == [not is_buying, False]
@@ -597,7 +598,9 @@ def test_single_category_without_categories() -> None:
         ("2021-06-01 2022-07-01 2022-08-31", 1, False),  # three dates
         ("2021-06-01 2021-06-01 2022-07-01 2022-08-31", 1, False),  # three distinct dates
         ("2021-01-01 2021-04-01 2022-07-01 2022-10-01", 0.25, False),
-        ("2020-12-05 2020-12-06 2021-01-05 2021-01-06", 1, True),  # one winter of two years
+        ("2020-12-05 2020-12-06 2021-01-05 2021-01-06", 1, False),  # one winter of two years
+        ("2020-12-05 2021-01-05 2021-12-20 2021-12-21", 1, True),  # two winters of two years
+        ("2021-06-01 2021-06-02 2021-07-01 2021-08-31 2022-02-01", 0.8, False),  # one summer
     ],
 )
 def test_seasonal_buyers(dates: str, share: float, flag: bool) -> None:

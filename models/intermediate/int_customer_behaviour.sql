@@ -8,6 +8,8 @@
     'lifecycle.first_order_date', 'lifecycle.third_last_order_date', 'day'
 ) | trim %}
 {%- set double = type_double() %}
+{%- set order_month = 'extract(month from order_dates.order_date)' %}
+{%- set order_year = 'extract(year from order_dates.order_date)' %}
 with
 
 as_of_dates as (
@@ -51,9 +53,8 @@ month_counts as (
         {% for month in range(1, 13) %}
         sum(
             case when extract(month from order_dates.order_date) = {{ month }} then 1 else 0 end
-        ) as month_{{ month }},
+        ) as month_{{ month }}{{ ',' if not loop.last }}
         {% endfor %}
-        count(distinct extract(year from order_dates.order_date)) as order_year_count
     from {{ ref('int_order_dates') }} as order_dates
     inner join as_of_dates
         on order_dates.order_date < as_of_dates.as_of_date
@@ -61,22 +62,69 @@ month_counts as (
 
 ),
 
--- The three months of the year, next to each other and across New Year too, that hold most order
--- dates.
-seasons as (
+season_counts as (
 
     select
         as_of_date,
         customer_id,
-        order_year_count,
-        greatest(
-            {% for month in range(12) %}
-            month_{{ month + 1 }}
-            + month_{{ (month + 1) % 12 + 1 }}
-            + month_{{ (month + 2) % 12 + 1 }}{{ ',' if not loop.last }}
-            {% endfor %}
-        ) as season_date_count
+        {% for month in range(12) %}
+        month_{{ month + 1 }}
+        + month_{{ (month + 1) % 12 + 1 }}
+        + month_{{ (month + 2) % 12 + 1 }} as season_{{ month + 1 }}{{ ',' if not loop.last }}
+        {% endfor %}
     from month_counts
+
+),
+
+-- The season: the three months of the year, next to each other and across New Year too, that hold
+-- most order dates; the first of equals.
+best_seasons as (
+
+    select
+        as_of_date,
+        customer_id,
+        greatest(
+            {% for month in range(1, 13) %}
+            season_{{ month }}{{ ',' if not loop.last }}
+            {% endfor %}
+        ) as season_date_count,
+        case greatest(
+            {% for month in range(1, 13) %}
+            season_{{ month }}{{ ',' if not loop.last }}
+            {% endfor %}
+        )
+            {% for month in range(1, 13) %}
+            when season_{{ month }} then {{ month }}
+            {% endfor %}
+        end as first_month
+    from season_counts
+
+),
+
+-- A season that runs across New Year counts by the year in which it began.
+seasons as (
+
+    select
+        best_seasons.as_of_date,
+        best_seasons.customer_id,
+        best_seasons.season_date_count,
+        count(
+            distinct case
+                when
+                    {{ order_month }} >= best_seasons.first_month
+                    and {{ order_month }} <= best_seasons.first_month + 2
+                    then {{ order_year }}
+                when {{ order_month }} <= best_seasons.first_month - 10
+                    then {{ order_year }} - 1
+            end
+        ) as season_year_count
+    from best_seasons
+    inner join {{ ref('int_order_dates') }} as order_dates
+        on
+            best_seasons.customer_id = order_dates.customer_id
+            and best_seasons.as_of_date > order_dates.order_date
+    group by
+        best_seasons.as_of_date, best_seasons.customer_id, best_seasons.season_date_count
 
 ),
 
@@ -140,7 +188,7 @@ figures as (
         / nullif(lifecycle.order_date_count - 3, 0) as earlier_gap_days,
         categories.category_count,
         cast(categories.top_category_share as numeric(28, 9)) as top_category_share,
-        seasons.order_year_count,
+        seasons.season_year_count,
         {{ rounded_ratio('seasons.season_date_count', 'lifecycle.order_date_count') }}
             as season_share
     from {{ ref('int_lifecycle_stages') }} as lifecycle
@@ -172,7 +220,7 @@ select
     cast(figures.discounted_order_count as integer) as discounted_order_count,
     cast(figures.channel_count as integer) as channel_count,
     cast(figures.category_count as integer) as category_count,
-    cast(figures.order_year_count as integer) as order_year_count,
+    cast(figures.season_year_count as integer) as season_year_count,
     cast(figures.sales_amount as {{ type_money() }}) as sales_amount,
     cast(figures.return_amount as {{ type_money() }}) as return_amount,
     cast(figures.discount_amount as {{ type_money() }}) as discount_amount,
@@ -216,7 +264,7 @@ select
                 and figures.top_category_share >= thresholds.single_category_share
     end as is_single_category,
     figures.order_date_count >= thresholds.seasonal_min_order_dates
-    and figures.order_year_count >= thresholds.seasonal_min_years
+    and figures.season_year_count >= thresholds.seasonal_min_years
     and figures.season_share >= thresholds.seasonal_share as is_seasonal_buyer
 from figures
 cross join {{ ref('policy_behaviour_thresholds') }} as thresholds

@@ -8,6 +8,7 @@ select
     families.customer_id,
     families.event_family,
     families.days_since_last_event,
+    families.days_since_last_engagement,
     families.event_count,
     families.event_count_30d,
     families.event_count_90d,

@@ -64,6 +64,7 @@ engagement as (
         customer_id,
         engagement_score,
         days_since_last_event,
+        days_since_last_engagement,
         event_count_30d,
         event_count_90d,
         event_trend
@@ -208,6 +209,7 @@ select
     assigned.expected_gap_days,
     assigned.silence_ratio,
     engagement.days_since_last_event,
+    engagement.days_since_last_engagement,
     engagement.event_count_30d,
     engagement.event_count_90d,
     engagement.event_trend,
@@ -217,9 +219,9 @@ select
     behaviour.{{ flag }},
     {% endfor %}
     {% if is_using('engagement_events') -%}
-    coalesce(engagement.days_since_last_event <= thresholds.engaged_within_days, false)
+    coalesce(engagement.days_since_last_engagement <= thresholds.engaged_within_days, false)
     and assigned.lifecycle_stage in ('prospect', 'lapsing', 'lapsed') as is_engaged_not_buying,
-    not coalesce(engagement.days_since_last_event <= thresholds.engaged_within_days, false)
+    not coalesce(engagement.days_since_last_engagement <= thresholds.engaged_within_days, false)
     and assigned.lifecycle_stage in ('new', 'active', 'reactivated') as is_buying_not_engaged,
     {%- else -%}
     cast(null as boolean) as is_engaged_not_buying,
