@@ -17,6 +17,7 @@ cycles as (
 stages as (
 
     select
+        lifecycle.as_of_date,
         lifecycle.customer_id,
         lifecycle.expected_gap_days,
         lifecycle.order_date_count
@@ -38,7 +39,9 @@ gap_ratios as (
         ) as ratio_p95
     from {{ ref('int_order_dates') }} as order_dates
     inner join stages
-        on order_dates.customer_id = stages.customer_id
+        on
+            order_dates.customer_id = stages.customer_id
+            and order_dates.order_date < stages.as_of_date
     where order_dates.previous_order_date is not null
 
 ),
@@ -58,7 +61,8 @@ select
         when order_counts.distinct_count < 8 then '4'
         else '5'
     end as suggestion,
-    'as many tiles as the order counts can tell apart' as reason
+    'as many tiles as the order counts can tell apart; rules have to be written for that many'
+        as reason
 from order_counts
 union all
 select
@@ -72,7 +76,7 @@ select
     'retention_horizon_days' as setting,
     'not set yet' as current_value,
     {{ number_text('greatest(30, ceil(cycles.gap_days_p90 / 30) * 30)') }} as suggestion,
-    'nine of ten customers would have ordered again by then' as reason
+    'nine of ten customers with two orders or more usually order again by then' as reason
 from cycles
 union all
 select

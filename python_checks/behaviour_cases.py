@@ -64,6 +64,7 @@ BEHAVIOUR_THRESHOLDS: dict[str, Decimal] = {
     "affinity_prior_orders": Decimal(5),
     "next_best_min_customers": Decimal(20),
     "next_best_min_share": Decimal("0.05"),
+    "next_best_prior_customers": Decimal(10),
 }
 EVENT_TYPES = pd.DataFrame(
     [

@@ -199,7 +199,33 @@ def order_days(lines: pd.DataFrame, count_zero_value_orders: bool = False) -> pd
         None if pd.isna(order) else order for order in result["order_id"]
     )
     result = result.sort_values(["customer_id", "sale_date", "order_id"], na_position="last")
-    return result[[*keys, "order_count", *amounts]].reset_index(drop=True)
+    result = result[[*keys, "order_count", *amounts]].reset_index(drop=True)
+    result.attrs["count_zero_value_orders"] = count_zero_value_orders
+    return result
+
+
+def _whole_orders(
+    lines: pd.DataFrame, as_of_date: DateLike, count_zero_value_orders: bool
+) -> pd.DataFrame:
+    """customer_id, is_order, sales_cents, return_cents, discount_cents: one row per order as it
+    is known at D, whatever its days. A line without order id is an order; returns without one are
+    one row per customer and day.
+    """
+    rows = _before(lines, "sale_date", as_of_date)
+    is_return = rows["is_return_row"].to_numpy(dtype=bool)
+    numbers = range(len(rows))
+    key = [
+        ("order", order) if pd.notna(order) else ("return", day) if returned else ("line", number)
+        for order, day, returned, number in zip(
+            rows["order_id"], rows["sale_date"], is_return, numbers, strict=True
+        )
+    ]
+    enough = rows["sales_cents"] >= (0 if count_zero_value_orders else 1)
+    rows = rows.assign(key=pd.Series(key, index=rows.index, dtype=object))
+    rows["is_order"] = ~is_return & enough.to_numpy(dtype=bool)
+    grouped = rows.groupby(["customer_id", "key"], sort=False)
+    amounts = grouped[["sales_cents", "return_cents", "discount_cents"]].sum()
+    return amounts.assign(is_order=grouped["is_order"].any()).reset_index()
 
 
 def known_customers(
@@ -252,13 +278,14 @@ def purchase_cycles(
     score_groups: Mapping[str, Any] | None = None,
     gap_prior_strength: float = 2,
     default_purchase_gap_days: float = 60,
+    min_group_customers: int = 1,
 ) -> pd.DataFrame:
     """How often each known customer buys and is expected to, in days; by customer_id.
 
     own_gap_days: mean gap between the distinct order dates, NaN below two of them.
-    group_gap_days: median own gap of the customers of the same group who have one; a group
-    without such a customer, and '(all)', take the median of the whole base; nobody:
-    `default_purchase_gap_days`.
+    group_gap_days: median own gap of the customers of the same group who have one; a group with
+    fewer than `min_group_customers` such customers, and '(all)', take the median of the whole base;
+    nobody: `default_purchase_gap_days`.
     expected_gap_days: the sum of own gaps and `gap_prior_strength` group gaps over their number,
     at least 1; the group gap where that number is 0; NaN without an order date.
     expected_gap_before_last_days: the same as it stood before the last order date, with today's
@@ -285,7 +312,9 @@ def purchase_cycles(
     count, prior = result["order_date_count"], float(gap_prior_strength)
     span = _days_between(result["last_order_date"], result["first_order_date"])
     result["own_gap_days"] = _ratio(span.where(count >= 2), count - 1)
-    group_gap = _group_gaps(result, known, score_groups, float(default_purchase_gap_days))
+    group_gap = _group_gaps(
+        result, known, score_groups, float(default_purchase_gap_days), min_group_customers
+    )
     result["group_gap_days"] = group_gap
 
     earlier_span = _days_between(result["previous_order_date"], result["first_order_date"])
@@ -304,12 +333,14 @@ def _group_gaps(
     known: Sequence[str],
     score_groups: Mapping[str, Any] | None,
     default_days: float,
+    min_group_customers: int,
 ) -> pd.Series:
     """The group gap per row of `cycles`."""
     names = _group_names(known, score_groups)
     medians = {
         row["score_group"]: row["gap_days_median"]
         for row in cycle_summary(cycles, score_groups).to_dict("records")
+        if row["score_group"] == WHOLE_BASE or row["customer_count"] >= min_group_customers
     }
     whole_base = medians[WHOLE_BASE]
     fallback = default_days if np.isnan(whole_base) else whole_base
@@ -352,8 +383,8 @@ def cycle_summary(
 def lifecycle_stages(cycles: pd.DataFrame, thresholds: Thresholds) -> pd.DataFrame:
     """The stage of every row of `purchase_cycles`: the first definition that fits.
 
-    `thresholds`: active_until, lapsing_until, new_until, reactivated_after, multiples of the
-    expected gap.
+    `thresholds`: active_until, lapsing_until, reactivated_after, multiples of the expected gap, and
+    new_until, a multiple of the group gap (at least a day).
 
     Returns as_of_date, customer_id, silence_ratio (days since the last order over the expected
     gap, NaN for prospects), lifecycle_stage (one of LIFECYCLE_STAGES); in the order of `cycles`.
@@ -371,7 +402,7 @@ def lifecycle_stages(cycles: pd.DataFrame, thresholds: Thresholds) -> pd.DataFra
         "prospect": cycles["order_date_count"] == 0,
         "lapsed": silence > multiple["lapsing_until"],
         "lapsing": silence > multiple["active_until"],
-        "new": age <= multiple["new_until"] * expected,
+        "new": age <= multiple["new_until"] * cycles["group_gap_days"].clip(lower=1.0),
         "reactivated": last_gap > multiple["reactivated_after"] * usual_gap,
     }
     conditions = [np.asarray(condition, dtype=bool) for condition in fits.values()]
@@ -451,7 +482,8 @@ def engagement_by_family(
     The family of a type that is not listed (or missing) is 'unmapped', its weight 0.
 
     Returns as_of_date, customer_id, event_family, last_event_date, days_since_last_event (1 = the
-    day before D), days_since_last_engagement (events of a weight above 0 only), event_count_30d, event_count_90d (in [D−30, D) and [D−90, D)), event_trend (the
+    day before D), days_since_last_engagement (events of a weight above 0 only), event_count_30d,
+    event_count_90d (in [D−30, D) and [D−90, D)), event_trend (the
     last 30 days over a third of the last 90, NaN without any), engagement_value (sum of weights
     over 90 days); by customer and family.
     """
@@ -569,10 +601,11 @@ def behaviour(
 
     Returns as_of_date, customer_id, and
     order_count, order_date_count, sales_amount, return_amount, return_rate_by_value (returns over
-    sales), returned_order_count (order days with a return), return_rate_by_orders (at most 1);
+    sales), returned_order_count (orders with a return; without order id days with one),
+    return_rate_by_orders (at most 1);
     channel_count; discount_amount, discounted_order_count, discounted_order_share,
-    discount_depth (discount over sales before discount); largest_order_amount (of one order day,
-    None without orders), largest_order_share (of sales); recent_gap_days, earlier_gap_days,
+    discount_depth (discount over sales before discount); largest_order_amount (None without
+    orders), largest_order_share (of sales); recent_gap_days, earlier_gap_days,
     gap_ratio; category_count, top_category, top_category_share; season_year_count,
     best_season_share (of the order dates, in the best three months in a row of any year);
     then FLAGS.
@@ -580,10 +613,11 @@ def behaviour(
     if has_discounts is None:
         has_discounts = bool(lines.attrs.get("has_discounts", True))
     result = _base(as_of_date, known)
-    _add_order_measures(result, days, as_of_date, known)
+    orders = _whole_orders(lines, as_of_date, days.attrs["count_zero_value_orders"])
+    _add_order_measures(result, days, orders, as_of_date, known)
     _add_channels(result, lines, as_of_date, known)
-    _add_discounts(result, days, as_of_date, known, has_discounts)
-    _add_largest_order(result, days, as_of_date, known)
+    _add_discounts(result, orders, known, has_discounts)
+    _add_largest_order(result, orders, known)
     _add_date_measures(result, days, as_of_date, known)
     _add_categories(result, lines, as_of_date, known, products)
 
@@ -625,13 +659,15 @@ def behaviour(
 
 
 def _add_order_measures(
-    result: pd.DataFrame, days: pd.DataFrame, as_of_date: DateLike, known: Sequence[str]
+    result: pd.DataFrame,
+    days: pd.DataFrame,
+    orders: pd.DataFrame,
+    as_of_date: DateLike,
+    known: Sequence[str],
 ) -> None:
     rows = _before(days, "sale_date", as_of_date)
-    rows = rows.assign(returned=(rows["return_cents"] > 0).astype("int64"))
-    sums = rows.groupby("customer_id")[
-        ["order_count", "sales_cents", "return_cents", "returned"]
-    ].sum()
+    sums = rows.groupby("customer_id")[["order_count", "sales_cents", "return_cents"]].sum()
+    sums["returned"] = (orders["return_cents"] > 0).groupby(orders["customer_id"]).sum()
     count, sales, returns, returned = (
         _by_customer(sums[column], known, 0).astype("int64") for column in sums.columns
     )
@@ -654,15 +690,9 @@ def _add_channels(
 
 
 def _add_discounts(
-    result: pd.DataFrame,
-    days: pd.DataFrame,
-    as_of_date: DateLike,
-    known: Sequence[str],
-    has_discounts: bool,
+    result: pd.DataFrame, orders: pd.DataFrame, known: Sequence[str], has_discounts: bool
 ) -> None:
-    rows = _before(days, "sale_date", as_of_date)
-    is_discounted = rows["discount_cents"] > 0
-    rows = rows.assign(discounted=rows["order_count"].where(is_discounted, 0))
+    rows = orders.assign(discounted=orders["is_order"] & (orders["discount_cents"] > 0))
     sums = rows.groupby("customer_id")[["discount_cents", "discounted", "sales_cents"]].sum()
     discount, discounted, sales = (
         _by_customer(sums[column], known, 0).astype("Int64") for column in sums.columns
@@ -676,9 +706,9 @@ def _add_discounts(
 
 
 def _add_largest_order(
-    result: pd.DataFrame, days: pd.DataFrame, as_of_date: DateLike, known: Sequence[str]
+    result: pd.DataFrame, orders: pd.DataFrame, known: Sequence[str]
 ) -> None:
-    by_customer = _before(days, "sale_date", as_of_date).groupby("customer_id")["sales_cents"]
+    by_customer = orders.groupby("customer_id")["sales_cents"]
     largest = _by_customer(by_customer.max(), known).astype("Int64")
     largest = largest.mask(result["order_count"] == 0)
     result["largest_order_amount"] = _money_series(largest)
@@ -775,8 +805,8 @@ def category_breadth(
     """How many categories a customer spends on, and which one most.
 
     Returns as_of_date, customer_id, category_count (Int64: categories with positive spend; NA
-    without products), top_category (None without any), top_category_share (of the customer's
-    positive spend on categories); by customer_id.
+    without products), top_category (None without any), top_category_share (of the customer's net
+    revenue, at most 1; NaN where that is not positive); by customer_id.
     """
     result = _base(as_of_date, known)
     if products is None:
@@ -790,9 +820,10 @@ def category_breadth(
     result["category_count"] = _by_customer(by_customer.size(), known, 0).astype("Int64")
     names = _by_customer(top["item"], known)
     result["top_category"] = oracle._text_series(None if pd.isna(v) else v for v in names)
+    net = _before(lines, "sale_date", as_of_date).groupby("customer_id")["net_cents"].sum()
     result["top_category_share"] = _ratio(
-        _by_customer(top["cents"], known), _by_customer(by_customer.sum(), known)
-    )
+        _by_customer(top["cents"], known), _by_customer(net[net > 0], known)
+    ).clip(upper=1.0)
     return result
 
 

@@ -80,8 +80,16 @@ class Policy:
     strategies: pd.DataFrame
     fixed_cut_points: pd.DataFrame
     event_types: pd.DataFrame
+    excluded_categories: pd.DataFrame
     lifecycle_thresholds: Mapping[str, Decimal]
     behaviour_thresholds: Mapping[str, Decimal]
+
+    def offered(self, products: pd.DataFrame) -> pd.DataFrame:
+        """The products, without category where excluded_categories.csv names it."""
+        excluded = {text.strip().lower() for text in self.excluded_categories["category"]}
+        names = oracle._map_values(products["category"], oracle.id_text)
+        kept = [None if name is None or name.lower() in excluded else name for name in names]
+        return products.assign(category=oracle._text_series(kept, products.index))
 
     def score_tiles(self, scheme: str) -> int:
         declared = dict(zip(self.schemes["segment_scheme"], self.schemes["score_tiles"]))
@@ -105,7 +113,7 @@ class Policy:
 def read_policy(folder: Path = PROJECT_ROOT / "seeds") -> Policy:
     files = (
         *("segment_schemes", "segment_rules", "segments", "strategy_policy", "fixed_cut_points"),
-        "engagement_event_types",
+        *("engagement_event_types", "excluded_categories"),
     )
     thresholds = ("lifecycle_thresholds", "behaviour_thresholds")
     return Policy(
@@ -601,9 +609,10 @@ def _behaviour(
         source.groups(settings, day),
         settings["gap_prior_strength"],
         settings["default_purchase_gap_days"],
+        settings["min_group_customers"],
     )
     stages = behaviour_oracle.lifecycle_stages(cycles, policy.lifecycle_thresholds)
-    products = source.products if settings["using_products"] else None
+    products = policy.offered(source.products) if settings["using_products"] else None
     judged = behaviour_oracle.behaviour(
         lines, days, day, known, policy.behaviour_thresholds, products, source.has_discounts
     )

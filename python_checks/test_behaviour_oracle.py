@@ -231,15 +231,21 @@ def test_the_summary_has_a_row_per_group_with_gaps_and_one_for_everybody() -> No
 
 
 def one_cycle(
-    first: int | None, previous: int | None, last: int | None, expected: float, before: float = 10
+    first: int | None,
+    previous: int | None,
+    last: int | None,
+    expected: float,
+    before: float = 10,
+    group: float | None = None,
 ) -> pd.DataFrame:
-    """A row of `purchase_cycles` from days before DAY and the expected gaps."""
+    """A row of `purchase_cycles` from days before DAY and the gaps (the group's: as expected)."""
     dates = [None if days is None else pd.Timestamp(ago(days)) for days in (first, previous, last)]
     count = 0 if last is None else 1 if previous is None else 3
     row = {"as_of_date": pd.Timestamp(DAY), "customer_id": "a", "order_date_count": count}
     row |= dict(zip(["first_order_date", "previous_order_date", "last_order_date"], dates))
     row |= {"expected_gap_days": expected, "expected_gap_before_last_days": before}
-    frame = pd.DataFrame([row]).astype({"expected_gap_days": "float64"})
+    row["group_gap_days"] = expected if group is None else group
+    frame = pd.DataFrame([row]).astype({"expected_gap_days": "float64", "group_gap_days": "float64"})
     for column in ("as_of_date", "first_order_date", "previous_order_date", "last_order_date"):
         frame[column] = frame[column].astype("datetime64[s]")
     return frame
@@ -283,6 +289,10 @@ def test_stages_read_their_own_thresholds() -> None:
     assert stage(one_cycle(90, 60, 30, 10), lapsing_until=2.5) == "lapsed"
     assert stage(one_cycle(90, 30, 10, 10), new_until=9) == "new"
     assert stage(one_cycle(90, 30, 10, 10), reactivated_after=1.9) == "reactivated"
+    # Who is new is judged by the group's gap, of at least a day.
+    assert stage(one_cycle(601, 601, 1, 330, 60, group=60), new_until=2) == "reactivated"
+    assert stage(one_cycle(20, 20, 1, 5, group=10), new_until=2) == "new"
+    assert stage(one_cycle(2, 2, 1, 5, group=0.5), new_until=2) == "new"
     with pytest.raises(KeyError, match="new_until"):
         without = {c: v for c, v in LIFECYCLE_THRESHOLDS.items() if c != "new_until"}
         behaviour_oracle.lifecycle_stages(one_cycle(9, 9, 9, 9), without)

@@ -105,7 +105,7 @@
 {% macro policy_seeds() %}
     {{ return([
         'segment_schemes', 'segment_rules', 'segments', 'strategy_policy', 'fixed_cut_points',
-        'lifecycle_thresholds', 'behaviour_thresholds', 'engagement_event_types',
+        'lifecycle_thresholds', 'behaviour_thresholds', 'engagement_event_types', 'excluded_categories',
     ]) }}
 {% endmacro %}
 

@@ -70,6 +70,15 @@
 {% endmacro %}
 
 
+{#- Small letters, bytewise. Under the collation "C" PostgreSQL would change ASCII letters only, so
+    text is lowered by the database's own one first. -#}
+{% macro lower_text(expression) %}
+    {%- set lowered = 'lower((' ~ expression ~ ') collate "default")'
+        if target.type == 'postgres' else 'lower(' ~ expression ~ ')' -%}
+    {{- bytewise(lowered) -}}
+{% endmacro %}
+
+
 {#- Text without blanks at its ends. The characters are named (blank, tab, line ends, no-break space,
     byte order mark), since a plain trim takes only blanks on PostgreSQL and any white space on
     DuckDB.

@@ -19,29 +19,77 @@ as_of_dates as (
 
 ),
 
-order_totals as (
+orders as (
 
     select
         as_of_dates.as_of_date,
         orders.customer_id,
-        sum(orders.order_count) as order_count,
-        sum(orders.sales_amount) as sales_amount,
-        sum(orders.return_amount) as return_amount,
-        sum(case when orders.return_amount > 0 then 1 else 0 end) as returned_order_count,
+        orders.order_id,
+        orders.order_count,
+        orders.discounted_order_count,
+        orders.sales_amount,
+        orders.return_amount,
+        orders.discount_amount,
+        orders.largest_order_amount,
+        orders.is_on_several_days
+    from {{ ref('int_orders') }} as orders
+    inner join as_of_dates
+        on orders.sale_date < as_of_dates.as_of_date
+
+),
+
+-- Of an order over several days all that the date knows is one order, sent back at most once.
+whole_orders as (
+
+    select
+        as_of_date,
+        customer_id,
+        order_count,
+        discounted_order_count,
+        case when return_amount > 0 then 1 else 0 end as returned_order_count,
+        sales_amount,
+        return_amount,
+        discount_amount,
+        largest_order_amount
+    from orders
+    where not is_on_several_days
+    union all
+    select
+        as_of_date,
+        customer_id,
+        sum(order_count) as order_count,
+        case when sum(discount_amount) > 0 then sum(order_count) else 0 end
+            as discounted_order_count,
+        case when sum(return_amount) > 0 then 1 else 0 end as returned_order_count,
+        sum(sales_amount) as sales_amount,
+        sum(return_amount) as return_amount,
+        sum(discount_amount) as discount_amount,
+        sum(sales_amount) as largest_order_amount
+    from orders
+    where is_on_several_days
+    group by as_of_date, customer_id, order_id
+
+),
+
+order_totals as (
+
+    select
+        as_of_date,
+        customer_id,
+        sum(order_count) as order_count,
+        sum(sales_amount) as sales_amount,
+        sum(return_amount) as return_amount,
+        sum(returned_order_count) as returned_order_count,
         {% if sales_have_discounts() %}
-        sum(coalesce(orders.discount_amount, 0)) as discount_amount,
-        sum(
-            case when orders.discount_amount > 0 then orders.order_count else 0 end
-        ) as discounted_order_count,
+        sum(coalesce(discount_amount, 0)) as discount_amount,
+        sum(discounted_order_count) as discounted_order_count,
         {% else %}
         cast(null as {{ type_money() }}) as discount_amount,
         cast(null as integer) as discounted_order_count,
         {% endif %}
-        max(orders.sales_amount) as largest_order_amount
-    from {{ ref('int_orders') }} as orders
-    inner join as_of_dates
-        on orders.sale_date < as_of_dates.as_of_date
-    group by as_of_dates.as_of_date, orders.customer_id
+        max(largest_order_amount) as largest_order_amount
+    from whole_orders
+    group by as_of_date, customer_id
 
 ),
 
@@ -149,7 +197,7 @@ categories as (
         customer_id,
         count(*) as category_count,
         max(case when spend_rank = 1 then category end) as top_category,
-        max(spend_share) as top_category_share
+        max(spend_amount) as top_category_amount
     from {{ ref('int_customer_categories') }}
     group by as_of_date, customer_id
 
@@ -187,7 +235,16 @@ figures as (
         cast({{ earlier_days }} as {{ double }})
         / nullif(lifecycle.order_date_count - 3, 0) as earlier_gap_days,
         categories.category_count,
-        cast(categories.top_category_share as numeric(28, 9)) as top_category_share,
+        -- Of all spend, also that in no category: whoever buys mostly what has none is not of one.
+        case
+            when
+                categories.top_category_amount is not null
+                and order_totals.sales_amount > order_totals.return_amount
+                then least(1, {{ rounded_ratio(
+                    'categories.top_category_amount',
+                    '(order_totals.sales_amount - order_totals.return_amount)'
+                ) }})
+        end as top_category_share,
         seasons.season_year_count,
         {{ rounded_ratio('seasons.season_date_count', 'lifecycle.order_date_count') }}
             as season_share
@@ -258,7 +315,7 @@ select
     and {{ rounded_ratio('figures.recent_gap_days', 'figures.earlier_gap_days') }}
     >= thresholds.declining_frequency_ratio as is_frequency_declining,
     case
-        when figures.category_count > 0
+        when figures.top_category_share is not null
             then
                 figures.order_count >= thresholds.single_category_min_orders
                 and figures.top_category_share >= thresholds.single_category_share

@@ -9,11 +9,10 @@ item_days as (
         products.category,
         item_days.net_revenue
     from {{ ref('int_item_days') }} as item_days
-    inner join {{ ref('stg_products') }} as products
+    inner join {{ ref('int_product_categories') }} as products
         on item_days.product_id = products.product_id
     inner join {{ ref('int_as_of_dates') }} as as_of_dates
         on item_days.sale_date < as_of_dates.as_of_date
-    where products.category is not null
 
 ),
 

@@ -1,6 +1,7 @@
 -- Grain: one row per (as_of_date, customer_id), every customer known at that date.
 -- A few gaps of one's own say little, so they are pulled towards the gap of the group as if the
--- customer had `gap_prior_strength` average gaps more.
+-- customer had `gap_prior_strength` average gaps more. Who is new is judged by the group's gap alone:
+-- a long pause makes the own gap long, and would make its customer new again.
 -- Ratios are rounded before they are compared: the same stage on every engine.
 {%- set prior = 'cast(' ~ var('gap_prior_strength') ~ ' as ' ~ type_double() ~ ')' %}
 {%- set own_days = dbt.datediff('gaps.first_order_date', 'gaps.last_order_date', 'day') | trim %}
@@ -51,6 +52,7 @@ with_group_gap as (
         on
             customers.as_of_date = group_gaps.as_of_date
             and customers.score_group = group_gaps.score_group
+            and group_gaps.customer_count >= {{ var('min_group_customers') }}
     left join {{ ref('int_group_gaps') }} as base_gaps
         on
             customers.as_of_date = base_gaps.as_of_date
@@ -87,7 +89,7 @@ ratios as (
     select
         *,
         {{ rounded_ratio('days_since_last_order', 'expected_gap_days') }} as silence_ratio,
-        {{ rounded_ratio(days_since_first, 'expected_gap_days') }} as tenure_ratio,
+        {{ rounded_ratio(days_since_first, 'greatest(1, group_gap_days)') }} as tenure_ratio,
         {{ rounded_ratio(pause_days, 'expected_gap_before_last_days') }} as pause_ratio
     from expected
 

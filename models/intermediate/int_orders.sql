@@ -27,9 +27,11 @@ order_days as (
         order_id,
         sale_date,
         count(case when is_sale then 1 end) as sale_line_count,
+        count(case when is_sale and discount_amount <> 0 then 1 end) as discounted_line_count,
         sum(net_revenue) as net_revenue,
         coalesce(-sum(case when is_return then net_revenue end), 0) as return_amount,
-        sum(case when not is_return then abs(discount_amount) end) as discount_amount
+        sum(case when not is_return then abs(discount_amount) end) as discount_amount,
+        max(case when not is_return then net_revenue end) as largest_line_amount
     from sales
     group by customer_id, order_id, sale_date
 
@@ -61,9 +63,12 @@ counted_days as (
             when order_days.sale_date = several_days.order_date then 1
             else 0
         end as order_count,
+        order_days.discounted_line_count,
         order_days.return_amount,
         order_days.net_revenue,
         order_days.discount_amount,
+        order_days.largest_line_amount,
+        several_days.order_id is not null as is_on_several_days,
         order_days.sale_date
     from order_days
     left join several_days
@@ -77,9 +82,23 @@ select
     customer_id,
     order_id,
     cast(order_count as integer) as order_count,
+    cast(
+        case
+            when order_id is null then discounted_line_count
+            when discounted_line_count > 0 then order_count
+            else 0
+        end as integer
+    ) as discounted_order_count,
     cast(net_revenue + return_amount as {{ type_money() }}) as sales_amount,
     cast(return_amount as {{ type_money() }}) as return_amount,
     cast(net_revenue as {{ type_money() }}) as net_revenue,
     cast(discount_amount as {{ type_money() }}) as discount_amount,
+    cast(
+        case
+            when order_id is null then coalesce(largest_line_amount, 0)
+            else net_revenue + return_amount
+        end as {{ type_money() }}
+    ) as largest_order_amount,
+    is_on_several_days,
     sale_date
 from counted_days

@@ -9,7 +9,7 @@ event_types as (
 
 select
     csv_row,
-    {{ bytewise('lower(event_type)') }} as event_type,
+    {{ lower_text('event_type') }} as event_type,
     event_family,
     {{ policy_number('weight') }} as weight,
     rationale

@@ -188,7 +188,9 @@ select
     {{ dbt.concat([policy_amount_text('threshold'), "' for '", 'threshold_code']) }} as found,
     case
         when threshold_code = 'declining_frequency_min_order_dates'
-            then 'a whole number of at least 5: three recent intervals and one before'
+            then 'a whole number of at least 5: three recent intervals and two before them'
+        when threshold_code = 'declining_frequency_ratio'
+            then 'more than 1: as long as before is not declining'
         else 'a whole number of at least 1'
     end as accepted
 from behaviour_thresholds
@@ -198,6 +200,7 @@ where
         and (threshold < 1 or threshold <> floor(threshold))
     )
     or (threshold_code = 'declining_frequency_min_order_dates' and threshold < 5)
+    or (threshold_code = 'declining_frequency_ratio' and threshold <= 1)
 union all
 select
     'fixed_cut_points.csv' as file_name,

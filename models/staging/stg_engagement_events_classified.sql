@@ -49,7 +49,7 @@ numbered_events as (
 select
     event_id,
     customer_id,
-    lower(event_type) as event_type,
+    {{ lower_text('event_type') }} as event_type,
     channel,
     event_value,
     event_at as event_date,

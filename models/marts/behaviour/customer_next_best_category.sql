@@ -1,6 +1,6 @@
 -- Grain: one row per customer for whom there is a category worth proposing, at the current as-of
--- date: of the categories that they have not bought, the one that customers like them buy most
--- above the base.
+-- date: of the categories that they never bought, nor sent back, the one that customers like them
+-- buy most above the base.
 {{ config(
     indexes=[{'columns': ['customer_id'], 'unique': true}] if target.type == 'postgres' else []
 ) }}
@@ -15,6 +15,20 @@ customers as (
         top_category
     from {{ ref('customer_segments') }}
     where top_category is not null
+
+),
+
+bought as (
+
+    select distinct
+        item_days.customer_id,
+        products.category
+    from {{ ref('int_item_days') }} as item_days
+    inner join {{ ref('int_product_categories') }} as products
+        on item_days.product_id = products.product_id
+    inner join {{ ref('int_as_of_dates') }} as as_of_dates
+        on item_days.sale_date < as_of_dates.as_of_date
+    where as_of_dates.is_current
 
 ),
 
@@ -40,10 +54,9 @@ proposals as (
         on
             customers.segment_key = next_best.segment_key
             and customers.top_category = next_best.top_category
-    left join {{ ref('int_customer_categories') }} as bought
+    left join bought
         on
-            customers.as_of_date = bought.as_of_date
-            and customers.customer_id = bought.customer_id
+            customers.customer_id = bought.customer_id
             and next_best.category = bought.category
     where bought.category is null and next_best.lift > 1
 

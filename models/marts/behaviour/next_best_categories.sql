@@ -1,7 +1,8 @@
 -- Grain: one row per (segment_key, top_category, category): what customers of a segment with the
 -- same top category also buy.
--- Categories that hardly anybody of the group buys are left out: the lift of two buyers says
--- nothing.
+-- Compared with all customers whose top category is another one: those who have it as their top
+-- category buy it by definition. Categories that few of the group buy are left out, and the lift of
+-- a small group is pulled towards 1.
 with
 
 customers as (
@@ -44,6 +45,16 @@ category_buyers as (
 
 ),
 
+category_fans as (
+
+    select
+        top_category,
+        count(*) as customer_count
+    from customers
+    group by top_category
+
+),
+
 peer_groups as (
 
     select
@@ -70,40 +81,42 @@ peer_buyers as (
 
 ),
 
-shares as (
+base_shares as (
 
     select
-        peer_buyers.segment_key,
-        peer_buyers.top_category,
-        peer_buyers.category,
-        peer_groups.customer_count,
-        peer_buyers.buyer_count,
-        cast(peer_buyers.buyer_count as {{ type_double() }})
-        / peer_groups.customer_count as buyer_share,
-        cast(category_buyers.buyer_count as {{ type_double() }})
-        / base.customer_count as base_share
-    from peer_buyers
-    inner join peer_groups
-        on
-            peer_buyers.segment_key = peer_groups.segment_key
-            and peer_buyers.top_category = peer_groups.top_category
-    inner join category_buyers
-        on peer_buyers.category = category_buyers.category
+        category_buyers.category,
+        cast(
+            category_buyers.buyer_count - coalesce(category_fans.customer_count, 0)
+            as {{ type_double() }}
+        )
+        / nullif(base.customer_count - coalesce(category_fans.customer_count, 0), 0) as base_share
+    from category_buyers
+    left join category_fans
+        on category_buyers.category = category_fans.top_category
     cross join base
 
 )
 
 select
-    shares.segment_key,
-    shares.top_category,
-    shares.category,
-    cast(shares.customer_count as integer) as customer_count,
-    cast(shares.buyer_count as integer) as buyer_count,
-    shares.buyer_share,
-    shares.base_share,
-    shares.buyer_share / shares.base_share as lift
-from shares
+    peer_buyers.segment_key,
+    peer_buyers.top_category,
+    peer_buyers.category,
+    cast(peer_groups.customer_count as integer) as customer_count,
+    cast(peer_buyers.buyer_count as integer) as buyer_count,
+    cast(peer_buyers.buyer_count as {{ type_double() }})
+    / peer_groups.customer_count as buyer_share,
+    base_shares.base_share,
+    (peer_buyers.buyer_count / base_shares.base_share + thresholds.next_best_prior_customers)
+    / (peer_groups.customer_count + thresholds.next_best_prior_customers) as lift
+from peer_buyers
+inner join peer_groups
+    on
+        peer_buyers.segment_key = peer_groups.segment_key
+        and peer_buyers.top_category = peer_groups.top_category
+inner join base_shares
+    on peer_buyers.category = base_shares.category
 cross join {{ ref('policy_behaviour_thresholds') }} as thresholds
 where
-    shares.buyer_count >= thresholds.next_best_min_buyers
-    and shares.buyer_share >= thresholds.next_best_min_share
+    peer_buyers.buyer_count >= thresholds.next_best_min_buyers
+    and peer_buyers.buyer_count
+    >= thresholds.next_best_min_share * peer_groups.customer_count

@@ -74,23 +74,51 @@ rejected_rows as (
 
 ),
 
+dated_rows as (
+
+    select
+        'engagement_events' as entity,
+        customer_id,
+        event_date as row_date,
+        event_count as row_count
+    from {{ ref('int_event_days') }}
+    union all
+    select
+        'campaign_contacts' as entity,
+        customer_id,
+        contact_date as row_date,
+        1 as row_count
+    from {{ ref('stg_campaign_contacts') }}
+
+),
+
+-- The clock of the build is the sales, so events and contacts can run ahead of it.
+rows_ahead as (
+
+    select
+        dated_rows.entity,
+        current_dates.as_of_date,
+        sum(dated_rows.row_count) as row_count,
+        max(dated_rows.row_date) as last_date
+    from dated_rows
+    inner join current_dates
+        on dated_rows.row_date >= current_dates.as_of_date
+    group by dated_rows.entity, current_dates.as_of_date
+
+),
+
 -- Customers that no accepted sale and no row of the customers source knows. An event makes them
 -- known, a contact of ours does not.
 strangers as (
 
     select
-        'engagement_events' as entity,
-        event_days.customer_id,
-        sum(event_days.event_count) as row_count
-    from {{ ref('int_event_days') }} as event_days
-    group by event_days.customer_id
-    union all
-    select
-        'campaign_contacts' as entity,
-        contacts.customer_id,
-        count(*) as row_count
-    from {{ ref('stg_campaign_contacts') }} as contacts
-    group by contacts.customer_id
+        dated_rows.entity,
+        dated_rows.customer_id,
+        sum(dated_rows.row_count) as row_count
+    from dated_rows
+    inner join current_dates
+        on dated_rows.row_date < current_dates.as_of_date
+    group by dated_rows.entity, dated_rows.customer_id
 
 ),
 
@@ -285,6 +313,16 @@ warnings as (
             ~ " else '; they are in customer_activity only' end",
         ]) }} as message
     from rows_of_strangers
+    union all
+    select
+        {{ dbt.concat(["'later_'", 'entity']) }} as warning_code,
+        entity as subject,
+        {{ dbt.concat([
+            number_text('row_count'), "' '", 'entity', "' rows from '",
+            "cast(as_of_date as " ~ string ~ ")", "' to '", last_date_text,
+            "' are later than the last sale and wait until sales reach their dates'",
+        ]) }} as message
+    from rows_ahead
     union all
     select
         'unmapped_event_type' as warning_code,

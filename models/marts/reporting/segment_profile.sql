@@ -1,19 +1,41 @@
 -- Grain: one row per (segment_key, trait_type, trait_value) that a customer of the segment has.
--- Who the people of a segment are against all customers, and which traits go with being overdue
--- inside it: silent for longer than the gap to be expected. It says what goes together today, not
--- what causes it.
+-- Who the people of a segment are against all customers, and which traits go with slipping inside
+-- it: silent for more expected gaps than half of the segment. It says what goes together today, not
+-- what causes it. Traits that are made of silence themselves are not compared.
 {%- set flags = behaviour_flags() + ['is_engaged_not_buying', 'is_buying_not_engaged'] %}
+{%- set made_of_silence = [
+    'is_frequency_declining', 'is_engaged_not_buying', 'is_buying_not_engaged'
+] %}
 {%- set string = dbt.type_string() %}
 {%- set double = type_double() %}
 with
 
+segment_medians as (
+
+    select
+        segment_key,
+        percentile_cont(0.5) within group (order by silence_ratio) as median_silence_ratio
+    from {{ ref('customer_segments') }}
+    where silence_ratio is not null
+    group by segment_key
+
+),
+
 customers as (
 
     select
-        *,
-        case when silence_ratio is not null then 1 else 0 end as has_rhythm,
-        case when silence_ratio > 1 then 1 else 0 end as is_overdue
-    from {{ ref('customer_segments') }}
+        customers.*,
+        case when customers.silence_ratio is not null then 1 else 0 end as has_rhythm,
+        case
+            when
+                {{ rounded_ratio('customers.silence_ratio', '1') }}
+                > {{ rounded_ratio('segment_medians.median_silence_ratio', '1') }}
+                then 1
+            else 0
+        end as is_slipping
+    from {{ ref('customer_segments') }} as customers
+    left join segment_medians
+        on customers.segment_key = segment_medians.segment_key
 
 ),
 
@@ -32,68 +54,103 @@ channels as (
 
 ),
 
-traits as (
+-- One row per customer and trait that is known of them, whether they have it or not.
+known_traits as (
 
+    {% for trait in ['lifecycle_stage', 'engagement_score', 'top_category', 'country'] %}
     select
         customer_id,
-        'lifecycle_stage' as trait_type,
-        lifecycle_stage as trait_value
+        '{{ trait }}' as trait_type,
+        '{{ trait }}' as known_as,
+        cast({{ trait }} as {{ string }}) as trait_value,
+        {{ 'false' if trait == 'lifecycle_stage' else 'true' }} as is_compared
     from customers
+    where {{ trait }} is not null
     union all
-    select
-        customer_id,
-        'engagement_score' as trait_type,
-        cast(engagement_score as {{ string }}) as trait_value
-    from customers
-    where engagement_score is not null
-    union all
-    select
-        customer_id,
-        'top_category' as trait_type,
-        top_category as trait_value
-    from customers
-    where top_category is not null
-    union all
-    select
-        customer_id,
-        'country' as trait_type,
-        country as trait_value
-    from customers
-    where country is not null
+    {% endfor %}
     {% for flag in flags %}
-    union all
     select
         customer_id,
         'flag' as trait_type,
-        '{{ flag }}' as trait_value
+        '{{ flag }}' as known_as,
+        case when {{ flag }} then '{{ flag }}' end as trait_value,
+        {{ 'false' if flag in made_of_silence else 'true' }} as is_compared
     from customers
-    where {{ flag }}
-    {% endfor %}
+    where {{ flag }} is not null
     union all
+    {% endfor %}
     select
         customer_id,
         'channel' as trait_type,
-        channel as trait_value
+        'channel' as known_as,
+        channel as trait_value,
+        true as is_compared
     from channels
 
 ),
 
-base as (
+-- What a share is a share of: the customers of whom the trait is known.
+known_customers as (
 
-    select count(*) as customer_count
-    from customers
+    select distinct
+        customers.segment_key,
+        customers.customer_id,
+        customers.has_rhythm,
+        customers.is_slipping,
+        known_traits.trait_type,
+        known_traits.known_as
+    from known_traits
+    inner join customers
+        on known_traits.customer_id = customers.customer_id
 
 ),
 
-segments as (
+segment_bases as (
 
     select
         segment_key,
+        trait_type,
+        known_as,
         count(*) as customer_count,
         sum(has_rhythm) as rhythm_count,
-        sum(is_overdue) as overdue_count
-    from customers
-    group by segment_key
+        sum(is_slipping) as slipping_count
+    from known_customers
+    group by segment_key, trait_type, known_as
+
+),
+
+bases as (
+
+    select
+        trait_type,
+        known_as,
+        sum(customer_count) as customer_count
+    from segment_bases
+    group by trait_type, known_as
+
+),
+
+segment_traits as (
+
+    select
+        customers.segment_key,
+        known_traits.trait_type,
+        known_traits.known_as,
+        known_traits.trait_value,
+        known_traits.is_compared,
+        count(*) as customer_count,
+        sum(customers.has_rhythm) as rhythm_count,
+        sum(customers.is_slipping) as slipping_count
+    from known_traits
+    inner join customers
+        on known_traits.customer_id = customers.customer_id
+    where known_traits.trait_value is not null
+    group by
+        customers.segment_key,
+        known_traits.trait_type,
+        known_traits.known_as,
+        known_traits.trait_value,
+        known_traits.is_compared
 
 ),
 
@@ -102,25 +159,9 @@ base_traits as (
     select
         trait_type,
         trait_value,
-        count(*) as customer_count
-    from traits
+        sum(customer_count) as customer_count
+    from segment_traits
     group by trait_type, trait_value
-
-),
-
-segment_traits as (
-
-    select
-        customers.segment_key,
-        traits.trait_type,
-        traits.trait_value,
-        count(*) as customer_count,
-        sum(customers.has_rhythm) as rhythm_count,
-        sum(customers.is_overdue) as overdue_count
-    from traits
-    inner join customers
-        on traits.customer_id = customers.customer_id
-    group by customers.segment_key, traits.trait_type, traits.trait_value
 
 ),
 
@@ -132,22 +173,38 @@ compared as (
         segment_traits.trait_value,
         segment_traits.customer_count,
         cast(segment_traits.customer_count as {{ double }})
-        / segments.customer_count as customer_share,
-        cast(base_traits.customer_count as {{ double }}) / base.customer_count as base_share,
+        / segment_bases.customer_count as customer_share,
+        cast(base_traits.customer_count as {{ double }}) / bases.customer_count as base_share,
         segment_traits.rhythm_count as count_with,
-        segments.rhythm_count - segment_traits.rhythm_count as count_without,
-        cast(segment_traits.overdue_count as {{ double }})
-        / nullif(segment_traits.rhythm_count, 0) as overdue_share,
-        cast(segments.overdue_count - segment_traits.overdue_count as {{ double }})
-        / nullif(segments.rhythm_count - segment_traits.rhythm_count, 0) as overdue_share_of_others
+        segment_bases.rhythm_count - segment_traits.rhythm_count as count_without,
+        case
+            when segment_traits.is_compared
+                then
+                    cast(segment_traits.slipping_count as {{ double }})
+                    / nullif(segment_traits.rhythm_count, 0)
+        end as slipping_share,
+        case
+            when segment_traits.is_compared
+                then
+                    cast(
+                        segment_bases.slipping_count - segment_traits.slipping_count as {{ double }}
+                    )
+                    / nullif(segment_bases.rhythm_count - segment_traits.rhythm_count, 0)
+        end as slipping_share_of_others
     from segment_traits
-    inner join segments
-        on segment_traits.segment_key = segments.segment_key
+    inner join segment_bases
+        on
+            segment_traits.segment_key = segment_bases.segment_key
+            and segment_traits.trait_type = segment_bases.trait_type
+            and segment_traits.known_as = segment_bases.known_as
+    inner join bases
+        on
+            segment_traits.trait_type = bases.trait_type
+            and segment_traits.known_as = bases.known_as
     inner join base_traits
         on
             segment_traits.trait_type = base_traits.trait_type
             and segment_traits.trait_value = base_traits.trait_value
-    cross join base
 
 ),
 
@@ -155,11 +212,11 @@ differences as (
 
     select
         *,
-        overdue_share - overdue_share_of_others as overdue_difference,
+        slipping_share - slipping_share_of_others as slipping_difference,
         sqrt(
-            overdue_share * (1 - overdue_share) / nullif(count_with, 0)
-            + overdue_share_of_others * (1 - overdue_share_of_others) / nullif(count_without, 0)
-        ) as overdue_difference_error
+            slipping_share * (1 - slipping_share) / nullif(count_with, 0)
+            + slipping_share_of_others * (1 - slipping_share_of_others) / nullif(count_without, 0)
+        ) as slipping_difference_error
     from compared
 
 )
@@ -172,16 +229,17 @@ select
     customer_share,
     base_share,
     customer_share / base_share as customer_share_index,
-    overdue_share,
-    overdue_share_of_others,
-    overdue_difference,
-    overdue_difference_error,
-    -- Thirty customers on either side, and further apart than chance would have it.
+    slipping_share,
+    slipping_share_of_others,
+    slipping_difference,
+    slipping_difference_error,
+    -- Thirty customers on either side and three standard errors: of hundreds of traits hardly one
+    -- gets there by chance.
     coalesce(
         count_with >= 30
         and count_without >= 30
-        and {{ rounded_ratio('overdue_difference', '1') }}
-        > {{ rounded_ratio('2 * overdue_difference_error', '1') }},
+        and {{ rounded_ratio('slipping_difference', '1') }}
+        > {{ rounded_ratio('3 * slipping_difference_error', '1') }},
         false
-    ) as goes_with_lapsing
+    ) as goes_with_slipping
 from differences
