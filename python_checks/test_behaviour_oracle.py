@@ -417,17 +417,18 @@ def test_return_rate_by_value(returned: Any, flag: bool) -> None:
     assert (row["sales_amount"], row["return_amount"]) == (30, Decimal(str(returned)))
 
 
-def test_return_rate_by_orders_counts_order_days() -> None:
-    # Three returned rows of one order on one day are one; the same order again next day is two.
+def test_an_order_is_returned_once_in_however_many_parcels() -> None:
+    # Without an order id a day with returns counts as one.
     back = [sale("a", ago(3), -1, order_id="o1") for _ in range(3)]
     row = behaviour_of(*three_orders(*[10] * 10), *back)
     assert (row["returned_order_count"], row["return_rate_by_orders"]) == (1, 0.1)
-    back += [sale("a", ago(2), -1, order_id="o1"), sale("a", ago(2), -1)]
+    back += [sale("a", ago(2), -1, order_id="o1"), sale("a", ago(2), -1), sale("a", ago(2), -1)]
+    back += [sale("a", ago(1), -1)]
     row = behaviour_of(*three_orders(*[10] * 10), *back)
     assert (row["returned_order_count"], row["return_rate_by_orders"]) == (3, 0.3)
     assert row["has_high_return_rate_by_orders"] is True
     assert row["has_high_return_rate_by_value"] is False
-    back += [sale("a", ago(days), -1, order_id="o2") for days in range(4, 14)]
+    back += [sale("a", ago(days), -1, order_id=f"x{days}") for days in range(4, 14)]
     assert behaviour_of(*three_orders(*[10] * 10), *back)["return_rate_by_orders"] == 1
 
 
@@ -521,12 +522,20 @@ def test_a_discount_of_a_return_or_without_a_column() -> None:
     assert found.loc[0, "is_discount_dependent"] is pd.NA
 
 
-def test_orders_without_an_id_are_discounted_by_the_day() -> None:
+def test_every_sale_without_an_order_id_is_an_order() -> None:
     rows = [sale("a", ago(5)), sale("a", ago(5), discount_amount=Decimal(1)), sale("a", ago(4))]
     row = behaviour_of(*rows)
-    assert (row["order_count"], row["discounted_order_count"]) == (3, 2)
-    assert (row["largest_order_amount"], row["largest_order_share"]) == (20, 20 / 30)
-    assert row["has_one_big_order"] is True
+    assert (row["order_count"], row["discounted_order_count"]) == (3, 1)
+    assert (row["largest_order_amount"], row["largest_order_share"]) == (10, 10 / 30)
+    assert row["has_one_big_order"] is False
+
+
+def test_an_order_over_several_days_is_one_order() -> None:
+    later = sale("a", ago(45), 50, order_id="o1", discount_amount=Decimal(1))
+    unknown = sale("a", ago(0), 500, order_id="o1")  # not before D
+    row = behaviour_of(*three_orders(20, 20, 20), later, unknown)
+    assert (row["order_count"], row["discounted_order_count"]) == (3, 1)
+    assert row["largest_order_amount"] == 70
 
 
 @pytest.mark.parametrize(("largest", "flag"), [("59.99", False), (60, True)])
@@ -575,13 +584,21 @@ def test_single_category(other: Any, flag: bool) -> None:
         *three_orders(30, 30, product_id="p1"),
         sale("a", ago(9), 30, order_id="o8", product_id="p2"),
         sale("a", ago(8), other, order_id="o9", product_id="p3"),
-        sale("a", ago(7), 500, product_id="p4"),  # without a category: outside of the share
-        sale("a", ago(6), 500),
     ]
     row = behaviour_of(*rows, products=PRODUCTS)
     assert (row["category_count"], row["top_category"]) == (2, "kitchen")
     assert row["top_category_share"] == pytest.approx(90 / (90 + float(other)))
     assert row["is_single_category"] is flag
+
+
+def test_spend_without_a_category_speaks_against_a_single_one() -> None:
+    rows = three_orders(30, 30, 30, product_id="p1")
+    row = behaviour_of(*rows, sale("a", ago(7), 90, product_id="p4"), products=PRODUCTS)
+    assert (row["top_category_share"], row["is_single_category"]) == (0.5, False)
+    row = behaviour_of(*rows, sale("a", ago(6), -10), products=PRODUCTS)
+    assert (row["top_category_share"], row["is_single_category"]) == (1, True)
+    row = behaviour_of(*rows, sale("a", ago(6), -90), products=PRODUCTS)
+    assert row[["top_category_share", "is_single_category"]].isna().all()
 
 
 def test_single_category_without_categories() -> None:
