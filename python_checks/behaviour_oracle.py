@@ -881,3 +881,152 @@ def affinity(
     result["spend_amount"] = _money_series(result["cents"])
     result = result.sort_values(["customer_id", "affinity_type", "affinity_rank"])
     return result[columns].reset_index(drop=True)
+
+
+# ---------------------------------------------------------------------------------------------
+# Next-best category, segment profile
+# ---------------------------------------------------------------------------------------------
+
+
+def next_best_categories(
+    lines: pd.DataFrame,
+    as_of_date: DateLike,
+    products: pd.DataFrame,
+    segment_of: Mapping[str, str],
+    thresholds: Thresholds,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(what customers of a segment with the same top category also buy, the proposal of each).
+
+    `segment_of`: customer id → segment_key, every known customer.
+    lift: share of buyers over the share among all whose top category is another one, pulled
+    towards 1 by next_best_prior_customers average customers.
+
+    Returns segment_key, top_category, category, customer_count, buyer_count, buyer_share,
+    base_share, lift; and customer_id, as_of_date, segment_key, top_category, next_category,
+    buyer_share, lift: of the categories with a lift above 1 of which the customer has no row at
+    all, the largest lift, then share, then the first name.
+    """
+    spends = _positive_spends(lines, as_of_date, products, "category")
+    bought: dict[str, set[str]] = {}
+    for customer, item in zip(spends["customer_id"], spends["item"], strict=True):
+        bought.setdefault(customer, set()).add(item)
+    top = dict(spends.loc[spends["rank"] == 1, ["customer_id", "item"]].itertuples(index=False))
+    fewest = _threshold(thresholds, "next_best_min_buyers")
+    least_share = _threshold(thresholds, "next_best_min_share")
+    prior = _threshold(thresholds, "next_best_prior_customers")
+
+    groups: dict[tuple[str, str], list[str]] = {}
+    for customer, category in top.items():
+        groups.setdefault((segment_of[customer], category), []).append(customer)
+    rows = []
+    for (segment, favourite), members in sorted(groups.items()):
+        for category in sorted(set().union(*(bought[member] for member in members))):
+            buyers = sum(category in bought[member] for member in members)
+            share = buyers / len(members)
+            if category == favourite or buyers < fewest or buyers < least_share * len(members):
+                continue
+            others = [customer for customer, most in top.items() if most != category]
+            base = sum(category in bought[customer] for customer in others) / len(others)
+            lift = (buyers / base + prior) / (len(members) + prior)
+            rows.append((segment, favourite, category, len(members), buyers, share, base, lift))
+    names = "segment_key top_category category customer_count buyer_count buyer_share base_share"
+    table = pd.DataFrame(rows, columns=[*names.split(), "lift"])
+
+    sold = _before(lines, "sale_date", as_of_date)
+    ids = oracle._text_series(oracle._map_values(products["product_id"], oracle.id_text))
+    categories = oracle._map_values(products["category"], oracle.id_text)
+    category_of = dict(zip(ids, categories, strict=True))
+    touched: dict[str, set[str]] = {}
+    for customer, product in zip(sold["customer_id"], sold["product_id"], strict=True):
+        touched.setdefault(customer, set()).add(category_of.get(product))
+    proposals = []
+    for customer, favourite in sorted(top.items()):
+        fits = table[
+            (table["segment_key"] == segment_of[customer])
+            & (table["top_category"] == favourite)
+            & (table["lift"].round(9) > 1)
+            & ~table["category"].isin(touched[customer])
+        ]
+        fits = fits.assign(first=-fits["lift"].round(9), second=-fits["buyer_share"].round(9))
+        for row in fits.sort_values(["first", "second", "category"]).head(1).itertuples():
+            key = (customer, oracle._day(as_of_date), row.segment_key, favourite)
+            proposals.append((*key, row.category, row.buyer_share, row.lift))
+    names = "customer_id as_of_date segment_key top_category next_category buyer_share lift"
+    return table, pd.DataFrame(proposals, columns=names.split())
+
+
+def segment_profile(
+    customers: pd.DataFrame, lines: pd.DataFrame, as_of_date: DateLike
+) -> pd.DataFrame:
+    """Who the customers of each segment are, and which traits go with slipping.
+
+    `customers`: segment_key, silence_ratio and the traits of every known customer (rows of
+    customer_segments). Shares are of those of whom the trait is known. Slipping: a silence_ratio
+    above the median of the segment; NaN for traits that contain silence.
+
+    Returns the columns of the mart segment_profile.
+    """
+    sold = _before(lines, "sale_date", as_of_date)
+    sold = sold[~sold["is_return_row"] & sold["channel"].notna()]
+    channels = sold.groupby("customer_id")["channel"].unique().to_dict()
+    medians: dict[str, float] = {}
+    for segment, ratios in customers.groupby("segment_key")["silence_ratio"]:
+        medians[segment] = _quantile([float(ratio) for ratio in ratios if pd.notna(ratio)], 0.5)
+
+    flags = [*FLAGS, "is_engaged_not_buying", "is_buying_not_engaged"]
+    silent = {"is_frequency_declining", "is_engaged_not_buying", "is_buying_not_engaged"}
+    # (type, known as, values or none) per customer.
+    known: dict[tuple[str, str], dict[str, list[str]]] = {}
+    people = customers.to_dict("records")
+    for person in people:
+        customer = person["customer_id"]
+        for name in ("lifecycle_stage", "engagement_score", "top_category", "country"):
+            if not pd.isna(person[name]):
+                known.setdefault((name, name), {})[customer] = [str(person[name])]
+        for flag in flags:
+            if not pd.isna(person[flag]):
+                known.setdefault(("flag", flag), {})[customer] = [flag] if person[flag] else []
+        if customer in channels:
+            known.setdefault(("channel", "channel"), {})[customer] = list(channels[customer])
+
+    segment_of = {person["customer_id"]: person["segment_key"] for person in people}
+    slips = {
+        person["customer_id"]: None
+        if pd.isna(person["silence_ratio"])
+        else round(float(person["silence_ratio"]), 9) > round(medians[person["segment_key"]], 9)
+        for person in people
+    }
+
+    def slipping(members: list[str]) -> tuple[int, float]:
+        judged = [slips[member] for member in members if slips[member] is not None]
+        return len(judged), sum(judged) / len(judged) if judged else float("nan")
+
+    rows = []
+    for (trait_type, name), values in known.items():
+        for value in sorted({value for had in values.values() for value in had}):
+            base = sum(value in had for had in values.values()) / len(values)
+            for segment in sorted(medians):
+                members = [customer for customer in values if segment_of[customer] == segment]
+                having = [member for member in members if value in values[member]]
+                if not having:
+                    continue
+                share = len(having) / len(members)
+                lacking = [member for member in members if value not in values[member]]
+                (count, with_it), (other_count, without) = slipping(having), slipping(lacking)
+                if trait_type == "lifecycle_stage" or name in silent:
+                    with_it = without = float("nan")
+                difference, error = with_it - without, float("nan")
+                if not np.isnan(difference):
+                    variance = with_it * (1 - with_it) / count
+                    error = (variance + without * (1 - without) / other_count) ** 0.5
+                goes = min(count, other_count) >= 30 and round(difference, 9) > round(3 * error, 9)
+                rows.append(
+                    (segment, trait_type, value, len(having), share, base, share / base)
+                    + (with_it, without, difference, error, bool(goes))
+                )
+    names = (
+        "segment_key trait_type trait_value customer_count customer_share base_share"
+        " customer_share_index slipping_share slipping_share_of_others slipping_difference"
+        " slipping_difference_error goes_with_slipping"
+    )
+    return pd.DataFrame(rows, columns=names.split())

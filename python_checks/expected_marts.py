@@ -502,7 +502,8 @@ def _customer_segments(
         " engagement_score matched_rule rule_rationale nearest_segment_key nearest_change"
         " days_since_last_order order_count sales_amount return_amount net_revenue"
         " average_order_value expected_gap_days silence_ratio days_since_last_event"
-        " days_since_last_engagement event_count_30d event_count_90d event_trend category_count is_scored"
+        " days_since_last_engagement event_count_30d event_count_90d event_trend category_count"
+        " is_scored"
         f" {' '.join(behaviour_oracle.FLAGS)} is_engaged_not_buying is_buying_not_engaged"
         " created_date first_order_date last_order_date"
     )

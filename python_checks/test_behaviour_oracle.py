@@ -245,7 +245,8 @@ def one_cycle(
     row |= dict(zip(["first_order_date", "previous_order_date", "last_order_date"], dates))
     row |= {"expected_gap_days": expected, "expected_gap_before_last_days": before}
     row["group_gap_days"] = expected if group is None else group
-    frame = pd.DataFrame([row]).astype({"expected_gap_days": "float64", "group_gap_days": "float64"})
+    gaps = dict.fromkeys(["expected_gap_days", "group_gap_days"], "float64")
+    frame = pd.DataFrame([row]).astype(gaps)
     for column in ("as_of_date", "first_order_date", "previous_order_date", "last_order_date"):
         frame[column] = frame[column].astype("datetime64[s]")
     return frame

@@ -97,12 +97,12 @@ month_counts as (
 
     select
         as_of_dates.as_of_date,
-        order_dates.customer_id,
         {% for month in range(1, 13) %}
         sum(
-            case when extract(month from order_dates.order_date) = {{ month }} then 1 else 0 end
-        ) as month_{{ month }}{{ ',' if not loop.last }}
+            case when {{ order_month }} = {{ month }} then 1 else 0 end
+        ) as month_{{ month }},
         {% endfor %}
+        order_dates.customer_id
     from {{ ref('int_order_dates') }} as order_dates
     inner join as_of_dates
         on order_dates.order_date < as_of_dates.as_of_date
@@ -114,12 +114,12 @@ season_counts as (
 
     select
         as_of_date,
-        customer_id,
         {% for month in range(12) %}
         month_{{ month + 1 }}
         + month_{{ (month + 1) % 12 + 1 }}
-        + month_{{ (month + 2) % 12 + 1 }} as season_{{ month + 1 }}{{ ',' if not loop.last }}
+        + month_{{ (month + 2) % 12 + 1 }} as season_{{ month + 1 }},
         {% endfor %}
+        customer_id
     from month_counts
 
 ),

@@ -1,7 +1,7 @@
 -- Grain: one row per (as_of_date, customer_id), every customer known at that date.
 -- A few gaps of one's own say little, so they are pulled towards the gap of the group as if the
--- customer had `gap_prior_strength` average gaps more. Who is new is judged by the group's gap alone:
--- a long pause makes the own gap long, and would make its customer new again.
+-- customer had `gap_prior_strength` average gaps more. Who is new is judged by the group's gap: a
+-- long pause makes the own gap long, and would make its customer new again.
 -- Ratios are rounded before they are compared: the same stage on every engine.
 {%- set prior = 'cast(' ~ var('gap_prior_strength') ~ ' as ' ~ type_double() ~ ')' %}
 {%- set own_days = dbt.datediff('gaps.first_order_date', 'gaps.last_order_date', 'day') | trim %}
