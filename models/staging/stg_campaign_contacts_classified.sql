@@ -1,5 +1,11 @@
 -- Grain: one row per row of the campaign contacts source, with the reason why it cannot be used
 -- (null = accepted).
+-- A table for the same reason as stg_sales_classified.
+{{ config(
+    materialized='table',
+    pre_hook="{{ refuse_bad_policy() }}",
+    post_hook="{{ analyze_table() }}"
+) }}
 {%- set earliest = date_literal('1900-01-01') %}
 {%- set latest = date_literal(latest_plausible_date()) %}
 {%- set costs = ['contact_cost', 'incentive_cost'] %}
@@ -46,6 +52,15 @@ numbered_contacts as (
         *
     from contacts
 
+),
+
+judged_contacts as (
+
+    select
+        *,
+        is_readable and occurrence = 1 as is_accepted
+    from numbered_contacts
+
 )
 
 select
@@ -56,11 +71,11 @@ select
     contact_cost,
     incentive_cost,
     contacted_at as contact_date,
-    contacted_at_text,
-    contact_cost_text,
-    incentive_cost_text,
+    case when not is_accepted then contacted_at_text end as contacted_at_text,
+    case when not is_accepted then contact_cost_text end as contact_cost_text,
+    case when not is_accepted then incentive_cost_text end as incentive_cost_text,
     case
-        when is_readable and occurrence = 1 then cast(null as {{ dbt.type_string() }})
+        when is_accepted then cast(null as {{ dbt.type_string() }})
         when is_readable then 'repeated_contact_id'
         when contact_id is null then 'missing_contact_id'
         when campaign_id is null then 'missing_campaign_id'
@@ -72,4 +87,4 @@ select
         when contact_cost < 0 or incentive_cost < 0 then 'negative_cost'
         else 'unusable_cost'
     end as rejection_reason
-from numbered_contacts
+from judged_contacts

@@ -2,6 +2,12 @@
 -- (null = accepted).
 -- A type that engagement_event_types.csv does not list is no reason: such events are kept, in the
 -- family `unmapped`.
+-- A table for the same reason as stg_sales_classified.
+{{ config(
+    materialized='table',
+    pre_hook="{{ refuse_bad_policy() }}",
+    post_hook="{{ analyze_table() }}"
+) }}
 {%- set earliest = date_literal('1900-01-01') %}
 {%- set latest = date_literal(latest_plausible_date()) %}
 with
@@ -44,6 +50,15 @@ numbered_events as (
         *
     from events
 
+),
+
+judged_events as (
+
+    select
+        *,
+        is_readable and occurrence = 1 as is_accepted
+    from numbered_events
+
 )
 
 select
@@ -53,10 +68,10 @@ select
     channel,
     event_value,
     event_at as event_date,
-    event_at_text,
-    event_value_text,
+    case when not is_accepted then event_at_text end as event_at_text,
+    case when not is_accepted then event_value_text end as event_value_text,
     case
-        when is_readable and occurrence = 1 then cast(null as {{ dbt.type_string() }})
+        when is_accepted then cast(null as {{ dbt.type_string() }})
         when is_readable then 'repeated_event_id'
         when event_id is null then 'missing_event_id'
         when customer_id is null then 'missing_customer_id'
@@ -66,4 +81,4 @@ select
         when event_at < {{ earliest }} or event_at > {{ latest }} then 'implausible_event_at'
         else 'unusable_event_value'
     end as rejection_reason
-from numbered_events
+from judged_events

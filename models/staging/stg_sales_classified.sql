@@ -1,5 +1,12 @@
 -- Grain: one row per row of the sales source, with the reason why it cannot be used
 -- (null = accepted).
+-- A table, since orders, items, the timeline and the warnings all read it: finding repeated ids
+-- among all rows is the most expensive thing that the build does.
+{{ config(
+    materialized='table',
+    pre_hook="{{ refuse_bad_policy() }}",
+    post_hook="{{ analyze_table() }}"
+) }}
 {%- set earliest = date_literal('1900-01-01') %}
 {%- set latest = date_literal(latest_plausible_date()) %}
 with
@@ -70,8 +77,8 @@ select
     is_return,
     is_accepted,
     sale_date,
-    sale_date_text,
-    revenue_text,
+    case when not is_accepted then sale_date_text end as sale_date_text,
+    case when not is_accepted then revenue_text end as revenue_text,
     -- Regular expressions and no lists: DuckDB joins a list to every row, the accepted ones too.
     case
         when is_accepted then cast(null as {{ dbt.type_string() }})

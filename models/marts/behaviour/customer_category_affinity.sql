@@ -62,6 +62,14 @@ base_shares as (
 
 ),
 
+top_spends as (
+
+    select *
+    from spends
+    where spend_rank <= 3
+
+),
+
 orders as (
 
     select
@@ -70,38 +78,47 @@ orders as (
         order_count
     from {{ ref('int_customer_behaviour') }}
 
+),
+
+products as (
+
+    select
+        product_id,
+        product_name,
+        'product' as affinity_type
+    from {{ ref('stg_products') }}
+
 )
 
 select
-    spends.as_of_date,
-    spends.customer_id,
-    spends.affinity_type,
-    spends.spend_rank as affinity_rank,
-    spends.item,
+    top_spends.as_of_date,
+    top_spends.customer_id,
+    top_spends.affinity_type,
+    top_spends.spend_rank as affinity_rank,
+    top_spends.item,
     case
-        when spends.affinity_type = 'category' then spends.item
+        when top_spends.affinity_type = 'category' then top_spends.item
         else products.product_name
     end as item_name,
-    spends.spend_amount,
-    spends.spend_share,
+    top_spends.spend_amount,
+    top_spends.spend_share,
     base_shares.base_share,
     (
-        orders.order_count * spends.spend_share / base_shares.base_share
+        orders.order_count * top_spends.spend_share / base_shares.base_share
         + thresholds.affinity_prior_orders
     )
     / (orders.order_count + thresholds.affinity_prior_orders) as affinity_index
-from spends
+from top_spends
 inner join base_shares
     on
-        spends.affinity_type = base_shares.affinity_type
-        and spends.item = base_shares.item
+        top_spends.affinity_type = base_shares.affinity_type
+        and top_spends.item = base_shares.item
 inner join orders
     on
-        spends.as_of_date = orders.as_of_date
-        and spends.customer_id = orders.customer_id
+        top_spends.as_of_date = orders.as_of_date
+        and top_spends.customer_id = orders.customer_id
 cross join {{ ref('policy_behaviour_thresholds') }} as thresholds
-left join {{ ref('stg_products') }} as products
+left join products
     on
-        spends.affinity_type = 'product'
-        and spends.item = products.product_id
-where spends.spend_rank <= 3
+        top_spends.affinity_type = products.affinity_type
+        and top_spends.item = products.product_id

@@ -77,8 +77,18 @@ known_traits as (
         {{ 'false' if flag in made_of_silence else 'true' }} as is_compared
     from customers
     where {{ flag }} is not null
-    union all
+    {% if not loop.last %}union all{% endif %}
     {% endfor %}
+
+),
+
+-- A customer can have several channels and nothing else several times.
+traits as (
+
+    select *
+    from known_traits
+    where trait_value is not null
+    union all
     select
         customer_id,
         'channel' as trait_type,
@@ -92,30 +102,33 @@ known_traits as (
 -- What a share is a share of: the customers of whom the trait is known.
 known_customers as (
 
-    select distinct
-        customers.segment_key,
-        customers.customer_id,
-        customers.has_rhythm,
-        customers.is_slipping,
-        known_traits.trait_type,
-        known_traits.known_as
+    select
+        customer_id,
+        trait_type,
+        known_as
     from known_traits
-    inner join customers
-        on known_traits.customer_id = customers.customer_id
+    union all
+    select distinct
+        customer_id,
+        'channel' as trait_type,
+        'channel' as known_as
+    from channels
 
 ),
 
 segment_bases as (
 
     select
-        segment_key,
-        trait_type,
-        known_as,
+        customers.segment_key,
+        known_customers.trait_type,
+        known_customers.known_as,
         count(*) as customer_count,
-        sum(has_rhythm) as rhythm_count,
-        sum(is_slipping) as slipping_count
+        sum(customers.has_rhythm) as rhythm_count,
+        sum(customers.is_slipping) as slipping_count
     from known_customers
-    group by segment_key, trait_type, known_as
+    inner join customers
+        on known_customers.customer_id = customers.customer_id
+    group by customers.segment_key, known_customers.trait_type, known_customers.known_as
 
 ),
 
@@ -134,23 +147,22 @@ segment_traits as (
 
     select
         customers.segment_key,
-        known_traits.trait_type,
-        known_traits.known_as,
-        known_traits.trait_value,
-        known_traits.is_compared,
+        traits.trait_type,
+        traits.known_as,
+        traits.trait_value,
+        traits.is_compared,
         count(*) as customer_count,
         sum(customers.has_rhythm) as rhythm_count,
         sum(customers.is_slipping) as slipping_count
-    from known_traits
+    from traits
     inner join customers
-        on known_traits.customer_id = customers.customer_id
-    where known_traits.trait_value is not null
+        on traits.customer_id = customers.customer_id
     group by
         customers.segment_key,
-        known_traits.trait_type,
-        known_traits.known_as,
-        known_traits.trait_value,
-        known_traits.is_compared
+        traits.trait_type,
+        traits.known_as,
+        traits.trait_value,
+        traits.is_compared
 
 ),
 
