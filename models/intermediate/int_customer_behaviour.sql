@@ -1,6 +1,7 @@
 -- Grain: one row per (as_of_date, customer_id), every customer who ever ordered before the date.
 -- What is odd about a customer, over all history before the date: first as figures, then as flags
 -- against behaviour_thresholds.csv. Null = cannot be known; false = known and not so.
+{{ config(**sliced(['behaviour_thresholds', 'excluded_categories'])) }}
 {%- set recent_days = dbt.datediff(
     'lifecycle.third_last_order_date', 'lifecycle.as_of_date', 'day'
 ) | trim %}
@@ -14,8 +15,7 @@ with
 
 as_of_dates as (
 
-    select as_of_date
-    from {{ ref('int_as_of_dates') }}
+    {{ due_dates() }}
 
 ),
 
@@ -199,6 +199,7 @@ categories as (
         max(case when spend_rank = 1 then category end) as top_category,
         max(spend_amount) as top_category_amount
     from {{ ref('int_customer_categories') }}
+    {{ only_due('as_of_date') }}
     group by as_of_date, customer_id
 
 ),

@@ -1,5 +1,12 @@
 -- Grain: one row per (as_of_date, customer_id, category) with spend above 0 before the date.
+{{ config(**sliced(['excluded_categories'])) }}
 with
+
+as_of_dates as (
+
+    {{ due_dates() }}
+
+),
 
 item_days as (
 
@@ -11,7 +18,7 @@ item_days as (
     from {{ ref('int_item_days') }} as item_days
     inner join {{ ref('int_product_categories') }} as products
         on item_days.product_id = products.product_id
-    inner join {{ ref('int_as_of_dates') }} as as_of_dates
+    inner join as_of_dates
         on item_days.sale_date < as_of_dates.as_of_date
 
 ),

@@ -3,6 +3,7 @@
 -- Known customers without an event count with 0: to be silent is the lowest engagement. The score
 -- is NTILE in closed form over the histogram, as in int_score_tiles, over all customers known at
 -- the date.
+{{ config(**sliced(['engagement_event_types'])) }}
 {%- set tiles = var('score_tiles') | int %}
 {%- set is_split = var('tie_method') == 'split' %}
 with
@@ -20,6 +21,7 @@ event_totals as (
         sum(engagement_value) as engagement_value,
         max(last_event_date) as last_event_date
     from {{ ref('int_customer_event_families') }}
+    {{ only_due('as_of_date') }}
     group by as_of_date, customer_id
 
 ),
@@ -49,7 +51,7 @@ customers as (
         on
             metrics.as_of_date = event_totals.as_of_date
             and metrics.customer_id = event_totals.customer_id
-    {{ '' if is_using('engagement_events') else 'where 1 = 0' }}
+    where {{ is_using('engagement_events') | lower }} {{ only_due('metrics.as_of_date', 'and') }}
 
 ),
 

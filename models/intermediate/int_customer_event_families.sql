@@ -1,8 +1,15 @@
 -- Grain: one row per (as_of_date, customer_id, event_family) with an event before the date.
+{{ config(**sliced(['engagement_event_types'])) }}
 {%- set days_ago = dbt.datediff('event_days.event_date', 'as_of_dates.as_of_date', 'day') | trim %}
 {%- set days_since = dbt.datediff('last_event_date', 'as_of_date', 'day') | trim %}
 {%- set days_engaged = dbt.datediff('last_engagement_date', 'as_of_date', 'day') | trim %}
 with
+
+as_of_dates as (
+
+    {{ due_dates() }}
+
+),
 
 events as (
 
@@ -15,7 +22,7 @@ events as (
         event_days.event_date,
         {{ days_ago }} as days_ago
     from {{ ref('int_event_days') }} as event_days
-    inner join {{ ref('int_as_of_dates') }} as as_of_dates
+    inner join as_of_dates
         on event_days.event_date < as_of_dates.as_of_date
 
 ),

@@ -1,10 +1,17 @@
 -- Grain: one row per (as_of_date, customer_id), customers who ever ordered before the date.
 -- A customer's gaps add up to the days from the first to the last order date, so their mean needs
 -- no list of them.
+{{ config(**sliced()) }}
 {%- set days_between = dbt.datediff(
     'customer_dates.first_order_date', 'customer_dates.last_order_date', 'day'
 ) | trim %}
 with
+
+as_of_dates as (
+
+    {{ due_dates() }}
+
+),
 
 customer_dates as (
 
@@ -17,7 +24,7 @@ customer_dates as (
         max(order_dates.previous_order_date) as previous_order_date,
         max(order_dates.third_last_order_date) as third_last_order_date
     from {{ ref('int_order_dates') }} as order_dates
-    inner join {{ ref('int_as_of_dates') }} as as_of_dates
+    inner join as_of_dates
         on order_dates.order_date < as_of_dates.as_of_date
     group by as_of_dates.as_of_date, order_dates.customer_id
 

@@ -3,14 +3,14 @@
 -- on that day the one with more revenue, then the group that is first byte by byte.
 -- Which branch below is taken needs a database to say, so dbt is told about the other parent here.
 -- depends_on: {{ ref('stg_sales') }}
+{{ config(**sliced()) }}
 {%- set score_group = score_group_column() %}
 {%- set at_least = '>=' if var('count_zero_value_orders') else '>' %}
 with
 
 as_of_dates as (
 
-    select as_of_date
-    from {{ ref('int_as_of_dates') }}
+    {{ due_dates() }}
 
 ),
 

@@ -1,5 +1,6 @@
 -- Grain: one row per (as_of_date, score_group) with customers who ordered on two or more dates, and
 -- one for the whole base.
+{{ config(**sliced()) }}
 with
 
 gaps as (
@@ -10,7 +11,7 @@ gaps as (
         order_date_count,
         own_gap_days
     from {{ ref('int_customer_gaps') }}
-    where own_gap_days is not null
+    where own_gap_days is not null {{ only_due('as_of_date', 'and') }}
 
 ),
 

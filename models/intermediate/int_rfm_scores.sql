@@ -4,6 +4,7 @@
 -- joins without statistics.
 -- Under rfm_basis activity the `sales_*` dimensions are scored too, for the contract alone.
 -- `<dimension>_score_of_five` feeds the fixed contract customer_rfm, whatever the number of tiles.
+{{ config(**sliced(['engagement_event_types', 'fixed_cut_points'])) }}
 {%- set dimensions = scored_measures() %}
 {%- set sales_measures = ['days_since_last_order', 'order_count', 'net_revenue'] %}
 {%- set is_activity = var('rfm_basis') == 'activity' %}
@@ -46,7 +47,7 @@ metrics as (
         on
             metrics.as_of_date = score_groups.as_of_date
             and metrics.score_group = score_groups.score_group
-    where metrics.is_scored
+    where metrics.is_scored {{ only_due('metrics.as_of_date', 'and') }}
 
 ),
 

@@ -1,6 +1,7 @@
 -- Grain: one row per (as_of_date, score_group) with scored customers.
 -- A group too small for meaningful tiles is scored within the whole base, and so are customers
 -- without a group.
+{{ config(**sliced()) }}
 with
 
 group_sizes as (
@@ -10,7 +11,7 @@ group_sizes as (
         score_group,
         count(*) as customer_count
     from {{ ref('int_customer_metrics') }}
-    where is_scored
+    where is_scored {{ only_due('as_of_date', 'and') }}
     group by as_of_date, score_group
 
 )

@@ -2,6 +2,7 @@
 -- The histogram of distinct values knows everything that NTILE does: how many customers stand
 -- before a value and how many share it. Scoring it instead of the customers is several times faster
 -- and settles ties once.
+{{ config(**sliced(['engagement_event_types', 'fixed_cut_points'])) }}
 {%- set dimensions = scored_measures() %}
 {%- set tiles = var('score_tiles') | int %}
 with
@@ -19,7 +20,7 @@ metrics as (
         on
             metrics.as_of_date = score_groups.as_of_date
             and metrics.score_group = score_groups.score_group
-    where metrics.is_scored
+    where metrics.is_scored {{ only_due('metrics.as_of_date', 'and') }}
 
 ),
 

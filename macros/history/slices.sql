@@ -1,0 +1,142 @@
+{#- Slices: tables that hold one slice per as-of date keep the finished ones. A run computes the dates
+    that such a table does not have, and the last current date again; what is on no date of
+    int_as_of_dates any more is deleted whole, in the transaction of the insert.
+
+    A model that is sliced has `{{ config(**sliced()) }}`, and reads dates through `due_dates()` or
+    rows of another sliced model with `only_due()`. The table int_slice_log, written in the same
+    transaction, says which slices a table has, and with which settings. -#}
+
+
+{#- The configuration of a sliced model. `policy`: the seeds whose cells its figures depend on; when
+    one is edited all slices are due again. -#}
+{% macro sliced(policy=[]) %}
+    {#- dbt cannot see these parents in hooks and conditions. -#}
+    {%- for parent in ['int_slice_log', 'int_as_of_dates'] + policy -%}
+        {%- do ref(parent) -%}
+    {%- endfor -%}
+    {{ return({
+        'materialized': 'incremental',
+        'incremental_strategy': 'slices',
+        'on_schema_change': 'fail',
+        'meta': {'sliced': true, 'policy': policy},
+        'indexes': [{'columns': ['as_of_date']}] if target.type == 'postgres' else [],
+    }) }}
+{% endmacro %}
+
+
+{#- Vars that a stored slice depends on. Another value asks for a full refresh: it must not look as
+    if customers moved. -#}
+{% macro scoring_vars() %}
+    {%- set values = {} -%}
+    {%- for name in [
+        'count_zero_value_orders', 'default_purchase_gap_days', 'engagement_weight',
+        'frequency_weight', 'gap_prior_strength', 'lookback_days', 'min_group_customers',
+        'monetary_weight', 'recency_weight', 'rfm_basis', 'score_group', 'score_tiles', 'tie_method',
+        'using_customers', 'using_engagement_events', 'using_products',
+    ] -%}
+        {%- do values.update({name: var(name)}) -%}
+    {%- endfor -%}
+    {{ return(tojson(values, sort_keys=true)) }}
+{% endmacro %}
+
+
+{#- A key of the cells of the given seeds: another cell, another key. -#}
+{% macro policy_key(seeds) %}
+    {%- set cells = [] -%}
+    {%- for seed in seeds -%}
+        {%- set rows = run_query('select * from ' ~ ref(seed)) -%}
+        {%- do cells.append([seed, rows.rows | map('join', '|') | sort | list]) -%}
+    {%- endfor -%}
+    {{ return(local_md5(tojson(cells))) }}
+{% endmacro %}
+
+
+{#- The as-of dates that a sliced model has to compute now, as a query. -#}
+{% macro due_dates() %}
+select
+    as_of_date,
+    is_current
+from {{ ref('int_as_of_dates') }}
+{%- if is_incremental() %}
+where {{ is_due('as_of_date') }}
+{%- endif %}
+{% endmacro %}
+
+
+{#- A condition for rows of another sliced model: those of the dates that are due. `keyword`: where
+    or and. -#}
+{% macro only_due(column, keyword='where') %}
+    {%- set dates = ref('int_as_of_dates') -%}
+    {%- if is_incremental() %}
+    {{ keyword }} {{ is_due(column) }}
+    {%- endif %}
+{% endmacro %}
+
+
+{#- Whether the model being built does not have the finished slice of a date. -#}
+{% macro is_due(column) %}
+    {%- do refuse_other_settings() -%}
+    {{ column }} not in (
+        select slice_log.as_of_date
+        from {{ ref('int_slice_log') }} as slice_log
+        where
+            slice_log.model_name = '{{ this.identifier }}'
+            and slice_log.is_finished
+            and slice_log.policy_key = '{{ policy_key(model.config.meta.policy) }}'
+    )
+{%- endmacro %}
+
+
+{#- Raises when slices of the model were computed with other scoring vars. -#}
+{% macro refuse_other_settings() %}
+    {%- if execute and flags.WHICH in ('build', 'run', 'retry') -%}
+        {%- set stored = run_query(
+            "select distinct scoring_vars from " ~ ref('int_slice_log')
+            ~ " where model_name = '" ~ this.identifier ~ "'"
+        ) -%}
+        {%- set now = fromjson(scoring_vars()) -%}
+        {%- for row in stored.rows if row[0] != scoring_vars() -%}
+            {%- set before = fromjson(row[0]) -%}
+            {%- set changes = [] -%}
+            {%- for name, value in now.items() if before.get(name) != value -%}
+                {%- do changes.append(name ~ " " ~ before.get(name) ~ " → " ~ value) -%}
+            {%- endfor -%}
+            {%- do exceptions.raise_compiler_error(
+                "The stored history was scored with other settings: " ~ changes | join(', ')
+                ~ ". Build once with --full-refresh, or set the var back."
+            ) -%}
+        {%- endfor -%}
+    {%- endif -%}
+{% endmacro %}
+
+
+{#- The strategy of sliced models: whole slices are deleted, those that are not wanted any more and
+    those that were computed anew, and then inserted. -#}
+{% macro get_incremental_slices_sql(arguments) %}
+    {%- set columns = get_quoted_csv(arguments['dest_columns'] | map(attribute='name')) -%}
+    delete from {{ arguments['target_relation'] }}
+    where as_of_date not in (
+        select dates.as_of_date
+        from {{ ref('int_as_of_dates') }} as dates
+        where not ({{ is_due('dates.as_of_date') }})
+    );
+    insert into {{ arguments['target_relation'] }} ({{ columns }})
+    select {{ columns }} from {{ arguments['temp_relation'] }}
+{% endmacro %}
+
+
+{#- Writes down which slices the model has now: the hook of every sliced model. -#}
+{% macro log_slices() %}
+    {%- if model.config.meta.sliced -%}
+        delete from {{ ref('int_slice_log') }} where model_name = '{{ this.identifier }}';
+        insert into {{ ref('int_slice_log') }}
+            (model_name, as_of_date, is_finished, scoring_vars, policy_key)
+        select
+            '{{ this.identifier }}' as model_name,
+            as_of_date,
+            not is_current as is_finished,
+            {{ text_literal(scoring_vars()) }} as scoring_vars,
+            '{{ policy_key(model.config.meta.policy) }}' as policy_key
+        from {{ ref('int_as_of_dates') }}
+    {%- endif -%}
+{% endmacro %}

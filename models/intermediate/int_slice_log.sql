@@ -1,0 +1,11 @@
+-- Grain: one row per (model_name, as_of_date) of the slices that a sliced model has.
+-- Written by the sliced models themselves (macros/history/slices.sql), so it starts empty and is
+-- never refreshed.
+{{ config(materialized='incremental', full_refresh=false, on_schema_change='fail') }}
+select
+    cast(null as {{ dbt.type_string() }}) as model_name,
+    cast(null as date) as as_of_date,
+    cast(null as boolean) as is_finished,
+    cast(null as {{ dbt.type_string() }}) as scoring_vars,
+    cast(null as {{ dbt.type_string() }}) as policy_key
+where 1 = 0
