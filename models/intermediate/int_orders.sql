@@ -88,7 +88,7 @@ select
     cast(
         case
             when order_id is null then discounted_line_count
-            when discounted_line_count > 0 then order_count
+            when discount_amount > 0 then order_count
             else 0
         end as integer
     ) as discounted_order_count,
