@@ -1,6 +1,7 @@
 -- Question: which settings fit how often these customers order?
 -- One row per setting: what is set, what the data suggest, and why. The suggestions are starting
--- points; the validation marts tell whether they help.
+-- points: a suggestion longer than the history in the data cannot be used yet.
+{%- set days_of_history = dbt.datediff('min(order_date)', 'max(order_date)', 'day') | trim %}
 {%- set days_between = dbt.datediff('previous_order_date', 'order_date', 'day') | trim %}
 with
 
@@ -46,6 +47,13 @@ gap_ratios as (
 
 ),
 
+history as (
+
+    select {{ days_of_history }} as day_count
+    from {{ ref('int_order_dates') }}
+
+),
+
 order_counts as (
 
     select count(distinct order_date_count) as distinct_count
@@ -68,13 +76,18 @@ union all
 select
     'lookback_days' as setting,
     '{{ var("lookback_days") or "all history" }}' as current_value,
-    {{ number_text('greatest(365, ceil(6 * cycles.gap_days_p90 / 30) * 30)') }} as suggestion,
+    case
+        when 6 * cycles.gap_days_p90 < history.day_count
+            then {{ number_text('greatest(365, ceil(6 * cycles.gap_days_p90 / 30) * 30)') }}
+        else 'all history'
+    end as suggestion,
     'six gaps of a slow customer (90th percentile), at least a year for the seasons' as reason
 from cycles
+cross join history
 union all
 select
-    'retention_horizon_days' as setting,
-    'not set yet' as current_value,
+    'days after which to ask whether a customer was retained' as setting,
+    'yours to choose' as current_value,
     {{ number_text('greatest(30, ceil(cycles.gap_days_p90 / 30) * 30)') }} as suggestion,
     'nine of ten customers with two orders or more usually order again by then' as reason
 from cycles

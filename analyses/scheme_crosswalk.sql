@@ -10,11 +10,10 @@ scores as (
         scores.recency_score,
         scores.frequency_score,
         scores.monetary_score,
+        scores.lifecycle_stage,
         scores.net_revenue
-    from {{ ref('int_rfm_scores') }} as scores
-    inner join {{ ref('int_as_of_dates') }} as as_of_dates
-        on scores.as_of_date = as_of_dates.as_of_date
-    where as_of_dates.is_current
+    from {{ ref('customer_segments') }} as scores
+    where scores.is_scored
 
 ),
 
@@ -42,12 +41,14 @@ select
 from scores
 inner join score_cells as active_cells
     on
-        scores.recency_score = active_cells.recency_score
+        scores.lifecycle_stage = active_cells.lifecycle_stage
+        and scores.recency_score = active_cells.recency_score
         and scores.frequency_score = active_cells.frequency_score
         and scores.monetary_score = active_cells.monetary_score
 inner join score_cells as other_cells
     on
-        scores.recency_score = other_cells.recency_score
+        scores.lifecycle_stage = other_cells.lifecycle_stage
+        and scores.recency_score = other_cells.recency_score
         and scores.frequency_score = other_cells.frequency_score
         and scores.monetary_score = other_cells.monetary_score
 where

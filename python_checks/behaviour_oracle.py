@@ -898,8 +898,8 @@ def next_best_categories(
     """(what customers of a segment with the same top category also buy, the proposal of each).
 
     `segment_of`: customer id → segment_key, every known customer.
-    lift: share of buyers over the share among all whose top category is another one, pulled
-    towards 1 by next_best_prior_customers average customers.
+    lift: share of buyers over the share among all of the segment whose top category is another
+    one, pulled towards 1 by next_best_prior_customers average customers.
 
     Returns segment_key, top_category, category, customer_count, buyer_count, buyer_share,
     base_share, lift; and customer_id, as_of_date, segment_key, top_category, next_category,
@@ -925,7 +925,11 @@ def next_best_categories(
             share = buyers / len(members)
             if category == favourite or buyers < fewest or buyers < least_share * len(members):
                 continue
-            others = [customer for customer, most in top.items() if most != category]
+            others = [
+                customer
+                for customer, most in top.items()
+                if most != category and segment_of[customer] == segment
+            ]
             base = sum(category in bought[customer] for customer in others) / len(others)
             lift = (buyers / base + prior) / (len(members) + prior)
             rows.append((segment, favourite, category, len(members), buyers, share, base, lift))

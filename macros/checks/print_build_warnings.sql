@@ -25,7 +25,11 @@
 {% macro build_warning_codes() %}
     {{ return([
         'no_sales', 'as_of_date_outside_sales', 'rejected_sales', 'rejected_customers',
-        'rejected_products', 'missing_days', 'small_score_group', 'unreachable_rule', 'small_segment',
+        'rejected_products', 'rejected_engagement_events', 'rejected_campaign_contacts',
+        'missing_days', 'unknown_products_in_sales', 'unknown_customers_in_engagement_events',
+        'unknown_customers_in_campaign_contacts', 'later_engagement_events',
+        'later_campaign_contacts', 'unmapped_event_type', 'unused_excluded_category',
+        'small_score_group', 'unreachable_rule', 'small_segment',
     ]) }}
 {% endmacro %}
 

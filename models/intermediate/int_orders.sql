@@ -3,6 +3,8 @@
 -- sale among them is its own order. By day and not by order, since a date only knows what was dated
 -- before it: an order counts on the day of its earliest sale (`order_count`), its later lines and
 -- returns on their own days.
+{%- set discounted_lines = 'count(case when is_sale and discount_amount <> 0 then 1 end)'
+    if sales_have_discounts() else '0' %}
 {%- set enough = '>=' if var('count_zero_value_orders') else '>' %}
 with
 
@@ -27,11 +29,12 @@ order_days as (
         order_id,
         sale_date,
         count(case when is_sale then 1 end) as sale_line_count,
-        count(case when is_sale and discount_amount <> 0 then 1 end) as discounted_line_count,
+        {{ discounted_lines }} as discounted_line_count,
         sum(net_revenue) as net_revenue,
         coalesce(-sum(case when is_return then net_revenue end), 0) as return_amount,
         sum(case when not is_return then abs(discount_amount) end) as discount_amount,
-        max(case when not is_return then net_revenue end) as largest_line_amount
+        max(case when order_id is null and not is_return then net_revenue end)
+            as largest_line_amount
     from sales
     group by customer_id, order_id, sale_date
 
@@ -85,7 +88,7 @@ select
     cast(
         case
             when order_id is null then discounted_line_count
-            when discounted_line_count > 0 then order_count
+            when discount_amount > 0 then order_count
             else 0
         end as integer
     ) as discounted_order_count,

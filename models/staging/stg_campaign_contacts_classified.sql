@@ -1,6 +1,6 @@
 -- Grain: one row per row of the campaign contacts source, with the reason why it cannot be used
 -- (null = accepted).
--- A table for the same reason as stg_sales_classified.
+-- A table, since the timeline and the warnings both read it (see stg_sales_classified).
 {{ config(
     materialized='table',
     pre_hook="{{ refuse_bad_policy() }}",

@@ -2,7 +2,7 @@
 -- (null = accepted).
 -- A type that engagement_event_types.csv does not list is no reason: such events are kept, in the
 -- family `unmapped`.
--- A table for the same reason as stg_sales_classified.
+-- A table, since event days, the timeline and the warnings all read it (see stg_sales_classified).
 {{ config(
     materialized='table',
     pre_hook="{{ refuse_bad_policy() }}",

@@ -1,11 +1,14 @@
 -- Grain: one row per row of the sales source, with the reason why it cannot be used
 -- (null = accepted).
--- A table, since orders, items, the timeline and the warnings all read it: finding repeated ids
--- among all rows is the most expensive thing that the build does.
+-- A table where products, events or contacts are in use: then orders, items, the timeline and the
+-- warnings all read it, and finding repeated ids among all rows is the dearest thing that a build
+-- does. With sales alone one reading is cheaper than writing all rows.
+{%- set is_table = is_using('products') or is_using('engagement_events')
+    or is_using('campaign_contacts') %}
 {{ config(
-    materialized='table',
+    materialized='table' if is_table else 'view',
     pre_hook="{{ refuse_bad_policy() }}",
-    post_hook="{{ analyze_table() }}"
+    post_hook="{{ analyze_table() }}" if is_table else []
 ) }}
 {%- set earliest = date_literal('1900-01-01') %}
 {%- set latest = date_literal(latest_plausible_date()) %}

@@ -1,8 +1,9 @@
 -- Grain: one row per (segment_key, top_category, category): what customers of a segment with the
 -- same top category also buy.
--- Compared with all customers whose top category is another one: those who have it as their top
--- category buy it by definition. Categories that few of the group buy are left out, and the lift of
--- a small group is pulled towards 1.
+-- Compared within the segment, since the best customers buy more of everything, and with those
+-- whose top category is another one, since those who have it as theirs buy it by definition.
+-- Categories that few of the group buy are left out, and the lift of a small group is pulled
+-- towards 1.
 with
 
 customers as (
@@ -28,30 +29,26 @@ categories as (
 
 ),
 
-base as (
+segments as (
 
-    select count(*) as customer_count
+    select
+        segment_key,
+        count(*) as customer_count
     from customers
+    group by segment_key
 
 ),
 
 category_buyers as (
 
     select
-        category,
+        customers.segment_key,
+        categories.category,
         count(*) as buyer_count
-    from categories
-    group by category
-
-),
-
-category_fans as (
-
-    select
-        top_category,
-        count(*) as customer_count
     from customers
-    group by top_category
+    inner join categories
+        on customers.customer_id = categories.customer_id
+    group by customers.segment_key, categories.category
 
 ),
 
@@ -84,16 +81,19 @@ peer_buyers as (
 base_shares as (
 
     select
+        category_buyers.segment_key,
         category_buyers.category,
         cast(
-            category_buyers.buyer_count - coalesce(category_fans.customer_count, 0)
-            as {{ type_double() }}
+            category_buyers.buyer_count - coalesce(fans.customer_count, 0) as {{ type_double() }}
         )
-        / nullif(base.customer_count - coalesce(category_fans.customer_count, 0), 0) as base_share
+        / nullif(segments.customer_count - coalesce(fans.customer_count, 0), 0) as base_share
     from category_buyers
-    left join category_fans
-        on category_buyers.category = category_fans.top_category
-    cross join base
+    inner join segments
+        on category_buyers.segment_key = segments.segment_key
+    left join peer_groups as fans
+        on
+            category_buyers.segment_key = fans.segment_key
+            and category_buyers.category = fans.top_category
 
 )
 
@@ -114,7 +114,9 @@ inner join peer_groups
         peer_buyers.segment_key = peer_groups.segment_key
         and peer_buyers.top_category = peer_groups.top_category
 inner join base_shares
-    on peer_buyers.category = base_shares.category
+    on
+        peer_buyers.segment_key = base_shares.segment_key
+        and peer_buyers.category = base_shares.category
 cross join {{ ref('policy_behaviour_thresholds') }} as thresholds
 where
     peer_buyers.buyer_count >= thresholds.next_best_min_buyers

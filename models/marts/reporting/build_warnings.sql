@@ -148,11 +148,38 @@ rows_of_strangers as (
 unmapped_types as (
 
     select
-        event_type,
-        sum(event_count) as event_count
-    from {{ ref('int_event_days') }}
-    where not is_mapped
-    group by event_type
+        event_days.event_type,
+        sum(event_days.event_count) as event_count
+    from {{ ref('int_event_days') }} as event_days
+    inner join current_dates
+        on event_days.event_date < current_dates.as_of_date
+    where not event_days.is_mapped
+    group by event_days.event_type
+
+),
+
+unknown_products as (
+
+    select
+        count(distinct item_days.product_id) as product_count,
+        sum(item_days.sale_line_count) as sale_count
+    from {{ ref('int_item_days') }} as item_days
+    left join {{ ref('stg_products') }} as products
+        on item_days.product_id = products.product_id
+    where
+        {{ is_using('products') | lower }}
+        and item_days.product_id is not null
+        and products.product_id is null
+
+),
+
+unused_exclusions as (
+
+    select excluded.category
+    from {{ ref('policy_excluded_categories') }} as excluded
+    left join {{ ref('stg_products') }} as products
+        on excluded.category = {{ lower_text('products.category') }}
+    where products.product_id is null and {{ is_using('products') | lower }}
 
 ),
 
@@ -318,9 +345,9 @@ warnings as (
         {{ dbt.concat(["'later_'", 'entity']) }} as warning_code,
         entity as subject,
         {{ dbt.concat([
-            number_text('row_count'), "' '", 'entity', "' rows from '",
-            "cast(as_of_date as " ~ string ~ ")", "' to '", last_date_text,
-            "' are later than the last sale and wait until sales reach their dates'",
+            number_text('row_count'), "' '", 'entity', "' rows up to '", last_date_text,
+            "' are not before the as-of date '", "cast(as_of_date as " ~ string ~ ")",
+            "' and do not count yet'",
         ]) }} as message
     from rows_ahead
     union all
@@ -332,6 +359,24 @@ warnings as (
             "', which engagement_event_types.csv does not list: counted as unmapped, not scored'",
         ]) }} as message
     from unmapped_types
+    union all
+    select
+        'unknown_products_in_sales' as warning_code,
+        'sales' as subject,
+        {{ dbt.concat([
+            number_text('sale_count'), "' sales name '", number_text('product_count'),
+            "' products that the products source lacks: they have no category'",
+        ]) }} as message
+    from unknown_products
+    where product_count > 0
+    union all
+    select
+        'unused_excluded_category' as warning_code,
+        category as subject,
+        {{ dbt.concat([
+            "'excluded_categories.csv names '", 'category', "', and no product has that category'",
+        ]) }} as message
+    from unused_exclusions
     union all
     select
         'missing_days' as warning_code,
