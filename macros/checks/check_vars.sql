@@ -7,6 +7,7 @@
     {%- set whole_numbers = {
         'score_tiles': [3, 10],
         'history_periods': [0, 1000],
+        'reopen_periods': [0, 1000],
         'min_group_customers': [1, none],
         'max_actionable_segments': [1, none],
         'default_purchase_gap_days': [1, 100000],

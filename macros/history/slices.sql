@@ -73,7 +73,8 @@ where {{ is_due('as_of_date') }}
 {% endmacro %}
 
 
-{#- Whether the model being built does not have the finished slice of a date. -#}
+{#- Whether the model being built does not have the finished slice of a date, or is to compute it
+    again. -#}
 {% macro is_due(column) %}
     {%- do refuse_other_settings() -%}
     {{ column }} not in (
@@ -83,6 +84,11 @@ where {{ is_due('as_of_date') }}
             slice_log.model_name = '{{ this.identifier }}'
             and slice_log.is_finished
             and slice_log.policy_key = '{{ policy_key(model.config.meta.policy) }}'
+            and slice_log.as_of_date not in (
+                select reopened.as_of_date
+                from {{ ref('int_as_of_dates') }} as reopened
+                where reopened.is_reopened
+            )
     )
 {%- endmacro %}
 

@@ -1,4 +1,6 @@
 -- Grain: one row per as_of_date: the current one and the grid dates of the history.
+-- A reopened date (the var reopen_periods) is computed again although it is finished, so that late
+-- rows get in.
 -- The current date is the day after the last accepted sale, so the clock of the build is the data.
 {%- set given_date = var('as_of_date') %}
 {%- set grain = var('history_grain') %}
@@ -26,23 +28,42 @@ current_date_of_data as (
 
 ),
 
-grid_dates as (
+dates as (
 
     {% for period in range(var('history_periods') | int) %}
     {%- set grid_date = dbt.dateadd(
         step[0], -period * step[1], dbt.date_trunc(grain, 'as_of_date')
     ) | trim %}
-    select cast({{ grid_date }} as date) as as_of_date
+    select
+        cast({{ grid_date }} as date) as as_of_date,
+        1 as is_grid,
+        {{ 1 if period < var('reopen_periods') | int else 0 }} as is_reopened
     from current_date_of_data
-    union
+    union all
     {% endfor %}
-    select as_of_date
+    select
+        as_of_date,
+        0 as is_grid,
+        0 as is_reopened
     from current_date_of_data
+
+),
+
+distinct_dates as (
+
+    select
+        as_of_date,
+        max(is_grid) as is_grid,
+        max(is_reopened) as is_reopened
+    from dates
+    group by as_of_date
 
 )
 
 select
-    grid_dates.as_of_date,
-    grid_dates.as_of_date = current_date_of_data.as_of_date as is_current
-from grid_dates
+    distinct_dates.as_of_date,
+    distinct_dates.as_of_date = current_date_of_data.as_of_date as is_current,
+    distinct_dates.is_grid = 1 as is_grid,
+    distinct_dates.is_reopened = 1 as is_reopened
+from distinct_dates
 cross join current_date_of_data

@@ -1,0 +1,182 @@
+-- Grain: one row per (as_of_date, customer_id), every customer known at that date; dates of the grid
+-- and the current one.
+-- Scores and stages are those of the date; the rules are today's at every date, so that an edited
+-- rule does not look like customers moving. What came before is taken from grid dates only: the
+-- current slice is nobody's predecessor. The first date of the history has none.
+{{ config(
+    indexes=[
+        {'columns': ['as_of_date', 'customer_id'], 'unique': true},
+        {'columns': ['customer_id']},
+        {'columns': ['segment_key']},
+    ] if target.type == 'postgres' else []
+) }}
+{%- set scheme = text_literal(var('segment_scheme')) %}
+{%- set days_in_segment = dbt.datediff('segment_since_date', 'as_of_date', 'day') | trim %}
+with
+
+metrics as (
+
+    select
+        metrics.as_of_date,
+        metrics.customer_id,
+        metrics.order_count,
+        metrics.net_revenue,
+        metrics.is_scored,
+        metrics.last_order_date,
+        as_of_dates.is_current,
+        as_of_dates.is_grid
+    from {{ ref('int_customer_metrics') }} as metrics
+    inner join {{ ref('int_as_of_dates') }} as as_of_dates
+        on metrics.as_of_date = as_of_dates.as_of_date
+
+),
+
+scores as (
+
+    select
+        as_of_date,
+        customer_id,
+        recency_score,
+        frequency_score,
+        monetary_score,
+        rfm_code,
+        rfm_score
+    from {{ ref('int_rfm_scores') }}
+
+),
+
+stages as (
+
+    select
+        as_of_date,
+        customer_id,
+        lifecycle_stage
+    from {{ ref('int_lifecycle_stages') }}
+
+),
+
+score_cells as (
+
+    select
+        lifecycle_stage,
+        recency_score,
+        frequency_score,
+        monetary_score,
+        segment_code,
+        match_order
+    from {{ ref('segment_score_cells') }}
+    where segment_scheme = {{ scheme }}
+
+),
+
+segments as (
+
+    select
+        segment_code,
+        segment_key,
+        value_rank
+    from {{ ref('policy_segments') }}
+    where segment_scheme = {{ scheme }}
+
+),
+
+assigned as (
+
+    select
+        metrics.*,
+        scores.recency_score,
+        scores.frequency_score,
+        scores.monetary_score,
+        scores.rfm_code,
+        scores.rfm_score,
+        stages.lifecycle_stage,
+        case
+            when metrics.is_scored then score_cells.segment_code
+            when metrics.last_order_date is not null then 'dormant'
+            else 'prospects'
+        end as segment_code,
+        score_cells.match_order
+    from metrics
+    left join scores
+        on
+            metrics.as_of_date = scores.as_of_date
+            and metrics.customer_id = scores.customer_id
+    left join stages
+        on
+            metrics.as_of_date = stages.as_of_date
+            and metrics.customer_id = stages.customer_id
+    left join score_cells
+        on
+            stages.lifecycle_stage = score_cells.lifecycle_stage
+            and scores.recency_score = score_cells.recency_score
+            and scores.frequency_score = score_cells.frequency_score
+            and scores.monetary_score = score_cells.monetary_score
+
+),
+
+with_previous as (
+
+    select
+        assigned.*,
+        segments.segment_key,
+        lag(assigned.as_of_date) over (
+            partition by assigned.customer_id order by assigned.as_of_date
+        ) as previous_as_of_date,
+        lag(segments.segment_key) over (
+            partition by assigned.customer_id order by assigned.as_of_date
+        ) as previous_segment_key,
+        lag(assigned.lifecycle_stage) over (
+            partition by assigned.customer_id order by assigned.as_of_date
+        ) as previous_lifecycle_stage
+    from assigned
+    inner join segments
+        on assigned.segment_code = segments.segment_code
+
+),
+
+stays as (
+
+    select
+        *,
+        sum(case when segment_key = previous_segment_key then 0 else 1 end) over (
+            partition by customer_id order by as_of_date
+            rows between unbounded preceding and current row
+        ) as stay_number
+    from with_previous
+
+),
+
+dated_stays as (
+
+    select
+        *,
+        min(as_of_date) over (partition by customer_id, stay_number) as segment_since_date
+    from stays
+
+)
+
+select
+    as_of_date,
+    customer_id,
+    segment_key,
+    cast({{ scheme }} as {{ dbt.type_string() }}) as segment_scheme,
+    segment_code,
+    lifecycle_stage,
+    rfm_code,
+    recency_score,
+    frequency_score,
+    monetary_score,
+    rfm_score,
+    match_order as matched_rule,
+    previous_segment_key,
+    previous_lifecycle_stage,
+    order_count,
+    net_revenue,
+    cast({{ days_in_segment }} as integer) as days_in_segment,
+    is_scored,
+    is_current,
+    is_grid,
+    previous_as_of_date,
+    segment_since_date,
+    last_order_date
+from dated_stays
