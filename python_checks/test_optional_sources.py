@@ -38,8 +38,7 @@ OWED_TO = {
 # Relations that have rows only by a source.
 FILLED_BY = {
     "rfm_marts.customer_engagement": "engagement_events",
-    "rfm_marts.next_best_categories": "products",
-    "rfm_marts.customer_next_best_category": "products",
+    "rfm_intermediate.int_customer_categories": "products",
 }
 ALL_SOURCES = "+".join(OPTIONAL)
 # RFM_FULL=1: all sixteen; otherwise none, each alone, and all.
