@@ -195,9 +195,9 @@ changes as (
 
 ),
 
--- The nearest: fewest steps, then fewest things to change, then the way up before the way down. Down
--- leads the next stage (silence) before lower scores, which hardly fall by themselves. Then the more
--- valuable segment, the higher scores, scores before the stage.
+-- The nearest: fewest steps, then fewest things to change, then the way up before the way down.
+-- Down leads the next stage (silence) before lower scores, which hardly fall by themselves. Then
+-- the more valuable segment, the higher scores, scores before the stage.
 ranked_changes as (
 
     select
