@@ -603,10 +603,10 @@ def behaviour(
     order_count, order_date_count, sales_amount, return_amount, return_rate_by_value (returns over
     sales), returned_order_count (orders with a return; without order id days with one),
     return_rate_by_orders (at most 1);
-    channel_count; discount_amount, discounted_order_count, discounted_order_share,
+    channel_count (NA where none is known); discount_amount, discounted_order_count, discounted_order_share,
     discount_depth (discount over sales before discount); largest_order_amount (None without
     orders), largest_order_share (of sales); recent_gap_days, earlier_gap_days,
-    gap_ratio; category_count, top_category, top_category_share; season_year_count,
+    gap_ratio; category_count (NA without any), top_category, top_category_share; season_year_count,
     best_season_share (of the order dates, in the best three months in a row of any year);
     then FLAGS.
     """
@@ -655,6 +655,8 @@ def behaviour(
     }
     for name in FLAGS:
         result[name] = flags[name].astype("boolean").mask(result["order_count"] == 0)
+    for name in ("channel_count", "category_count"):
+        result[name] = result[name].astype("Int64").mask(result[name] == 0)
     return result
 
 

@@ -374,8 +374,8 @@ def _add_nearest(cells: Sequence[dict[str, Any]]) -> None:
 
     Within reach are all scores in the same stage, and the next stages with the same scores. The
     nearest is the fewest score steps away (a stage is one step); ties: fewest scores or stages to
-    change, then the more valuable segment, higher scores (R, F, M), the same stage, the stage's
-    name.
+    change, a more valuable segment, of less valuable ones that of another stage, then the more
+    valuable segment, higher scores (R, F, M), the same stage, the stage's name.
     """
     in_stage: dict[str, list[dict[str, Any]]] = {stage: [] for stage in NEXT_STAGES}
     for cell in cells:
@@ -410,6 +410,7 @@ def _distance(cell: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[Any, .
     return (
         sum(steps) + is_other_stage,
         sum(step > 0 for step in steps) + is_other_stage,
+        0 if other["value_rank"] < cell["value_rank"] else 1 if is_other_stage else 2,
         other["value_rank"],
         *(-score for score in _scores_of(other)),
         is_other_stage,
@@ -616,10 +617,6 @@ def _behaviour(
     products = policy.offered(source.products) if settings["using_products"] else None
     judged = behaviour_oracle.behaviour(
         lines, days, day, known, policy.behaviour_thresholds, products, source.has_discounts
-    )
-    # Documented as null and not 0: no category.
-    judged["category_count"] = (
-        judged["category_count"].astype("Int64").mask(judged["category_count"] == 0)
     )
     engaged = behaviour_oracle.engagement(
         events,

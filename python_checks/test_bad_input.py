@@ -332,14 +332,14 @@ BAD_FILES = {
     "mistyped_stage": BadFile(
         RULES,
         _cells("lifecycle", "60", lifecycle_stage="lapsin"),
-        "segment_rules.csv, row 40, column lifecycle_stage: found 'lapsin'; "
+        "segment_rules.csv, row 41, column lifecycle_stage: found 'lapsin'; "
         "accepted: one of new, active, lapsing, lapsed, reactivated",
     ),
     "stage_without_rule": BadFile(
         RULES,
         _without("lifecycle", "55"),
-        "segment_rules.csv: found 125 scores of the scheme lifecycle in the stage reactivated that "
-        "no rule takes (recency-frequency-monetary 1-1-1 to 5-5-5); accepted: a rule for every "
+        "segment_rules.csv: found 105 scores of the scheme lifecycle in the stage reactivated that "
+        "no rule takes (recency-frequency-monetary 1-1-1 to 5-5-3); accepted: a rule for every "
         "score; a last rule with blank bounds takes all that is left",
     ),
     "stage_in_core_five": BadFile(

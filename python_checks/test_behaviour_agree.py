@@ -143,6 +143,17 @@ def the_vars(name: str) -> dict[str, Any]:
     return {"latest_plausible_date": latest, **used, **VARIANTS[name].vars}
 
 
+def change_thresholds(project: Project, values: Mapping[str, str]) -> None:
+    """Other values for some codes of the threshold files; the seeds are not loaded yet."""
+    for seed in ("lifecycle_thresholds", "behaviour_thresholds"):
+        file = project.seeds / f"{seed}.csv"
+        cells = oracle.read_rules(file)
+        changed = [values.get(code) for code in cells["threshold_code"]]
+        column = cells.columns[1]
+        cells[column] = [new or old for new, old in zip(changed, cells[column], strict=True)]
+        cells.to_csv(file, index=False)
+
+
 def build_variant(
     project: Project, name: str
 ) -> tuple[Run, dict[str, pd.DataFrame], Policy]:
@@ -152,14 +163,7 @@ def build_variant(
         rows = getattr(case, entity)
         types = {column: COLUMN_TYPES[entity][column] for column in rows.columns}
         project.land(table, rows, types)
-    for seed in ("lifecycle_thresholds", "behaviour_thresholds"):
-        file = project.seeds / f"{seed}.csv"
-        cells = oracle.read_rules(file)
-        thresholds = FEW_CUSTOMERS | dict(VARIANTS[name].thresholds)
-        changed = [thresholds.get(code) for code in cells["threshold_code"]]
-        values = cells.columns[1]
-        cells[values] = [new or old for new, old in zip(changed, cells[values], strict=True)]
-        cells.to_csv(file, index=False)
+    change_thresholds(project, FEW_CUSTOMERS | dict(VARIANTS[name].thresholds))
     if VARIANTS[name].excluded_category:
         with (project.seeds / "excluded_categories.csv").open("a") as file:
             file.write(f"{VARIANTS[name].excluded_category},A test.\n")
@@ -280,9 +284,6 @@ class _Expected:
             self._products,
             self._has_discounts,
         )
-        # Documented as null and not 0: no channel, no category.
-        for column in ("channel_count", "category_count"):
-            judged[column] = judged[column].astype("Int64").mask(judged[column] == 0)
         judged["season_share"] = judged["best_season_share"]
         ordered = judged[judged["order_count"] > 0]
         self._parts["rfm_intermediate.int_customer_behaviour"].append(ordered)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from python_checks import behaviour_cases
 from python_checks.dbt_project import FULL, Build, Project, Run, builds, on
-from python_checks.test_behaviour_agree import TABLES
+from python_checks.test_behaviour_agree import FEW_CUSTOMERS, TABLES, change_thresholds
 
 OPTIONAL = {
     "customers": "dim_customers",
@@ -38,6 +38,7 @@ OWED_TO = {
 # Relations that have rows only by a source.
 FILLED_BY = {
     "rfm_marts.customer_engagement": "engagement_events",
+    "rfm_intermediate.int_customer_categories": "products",
     "rfm_marts.next_best_categories": "products",
     "rfm_marts.customer_next_best_category": "products",
 }
@@ -58,9 +59,10 @@ def build_with(project: Project, combination: str) -> tuple[Run, dict[str, Any]]
     for table in ("fact_sales", *(OPTIONAL[source] for source in used)):
         entity = TABLES[table]
         project.land(table, getattr(case, entity), behaviour_cases.COLUMN_TYPES[entity])
+    change_thresholds(project, FEW_CUSTOMERS)
     run = project.dbt(
         "build",
-        *("--exclude-resource-type", "unit_test", "--exclude-resource-type", "seed"),
+        *("--exclude-resource-type", "unit_test"),
         vars={
             "latest_plausible_date": behaviour_cases.LATEST_PLAUSIBLE_DATE.isoformat(),
             **{f"using_{source}": source in used for source in OPTIONAL},

@@ -58,12 +58,6 @@
 {%- endmacro %}
 
 
-{#- The three scores as one number, to count or compare score cells. -#}
-{% macro rfm_cell(recency, frequency, monetary) -%}
-    10000 * {{ recency }} + 100 * {{ frequency }} + {{ monetary }}
-{%- endmacro %}
-
-
 {#- The weighted mean of the three scores and, where it has a weight, of the engagement score: 1 to
     score_tiles. -#}
 {% macro rfm_score(recency, frequency, monetary, engagement) -%}

@@ -24,7 +24,7 @@ won_cells as (
         min({{ dimension }}_score) as {{ dimension }}_won_min,
         max({{ dimension }}_score) as {{ dimension }}_won_max,
         {% endfor %}
-        count(distinct {{ rfm_cell('recency_score', 'frequency_score', 'monetary_score') }})
+        count(distinct 10000 * recency_score + 100 * frequency_score + monetary_score)
             as cell_count,
         count(distinct lifecycle_stage) as stage_count
     from {{ ref('segment_score_cells') }}

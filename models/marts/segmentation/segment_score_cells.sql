@@ -195,8 +195,9 @@ changes as (
 
 ),
 
--- The nearest: fewest steps, then fewest things to change, then the more valuable segment, then the
--- higher scores, then scores before the stage.
+-- The nearest: fewest steps, then fewest things to change, then the way up before the way down.
+-- Down leads the next stage (silence) before lower scores, which hardly fall by themselves. Then
+-- the more valuable segment, the higher scores, scores before the stage.
 ranked_changes as (
 
     select
@@ -211,6 +212,11 @@ ranked_changes as (
             order by
                 steps asc,
                 changed_count asc,
+                case
+                    when nearest_value_rank < value_rank then 0
+                    when nearest_stage <> lifecycle_stage then 1
+                    else 2
+                end asc,
                 nearest_value_rank asc,
                 nearest_recency_score desc,
                 nearest_frequency_score desc,
