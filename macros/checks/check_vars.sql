@@ -8,6 +8,7 @@
         'score_tiles': [3, 10],
         'history_periods': [0, 1000],
         'reopen_periods': [0, 1000],
+        'min_stay_days': [0, 10000],
         'min_group_customers': [1, none],
         'max_actionable_segments': [1, none],
         'default_purchase_gap_days': [1, 100000],
@@ -19,6 +20,12 @@
         {%- do problems.append(
             check_whole_number('lookback_days', 1, 100000, ' (or null for all history)')
         ) -%}
+    {%- endif -%}
+
+    {%- if var('phone_country_code') is not none -%}
+        {%- do problems.append(check_whole_number(
+            'phone_country_code', 1, 999, ' (such as 49, without + or 0, or null)'
+        )) -%}
     {%- endif -%}
 
     {%- set numbers = {
@@ -131,7 +138,7 @@
         your own. -#}
     {%- set known = (whole_numbers.keys() | list) + (numbers.keys() | list) + [
         'tie_method', 'rfm_basis', 'history_grain', 'count_zero_value_orders', 'as_of_date',
-        'latest_plausible_date', 'lookback_days', 'score_group', 'source_schema', 'segment_scheme',
+        'latest_plausible_date', 'lookback_days', 'phone_country_code', 'score_group', 'source_schema', 'segment_scheme',
         'customer_rfm_name', 'customer_rfm_schema',
     ] + entity_vars['using'] + entity_vars['table'] + entity_vars['columns'] -%}
     {%- for name in invocation_args_dict.get('vars') or {} if name not in known -%}

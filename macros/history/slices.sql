@@ -11,7 +11,7 @@
     one is edited all slices are due again. -#}
 {% macro sliced(policy=[]) %}
     {#- dbt cannot see these parents in hooks and conditions. -#}
-    {%- for parent in ['int_slice_log', 'int_as_of_dates'] + policy -%}
+    {%- for parent in ['int_slice_log', 'int_as_of_dates', 'int_load_times'] + policy -%}
         {%- do ref(parent) -%}
     {%- endfor -%}
     {{ return({
@@ -93,6 +93,16 @@ where {{ is_due('as_of_date') }}
 {%- endmacro %}
 
 
+{#- A condition for the rows of the current date. -#}
+{% macro at_current_date() -%}
+    as_of_date in (
+        select dates.as_of_date
+        from {{ ref('int_as_of_dates') }} as dates
+        where dates.is_current
+    )
+{%- endmacro %}
+
+
 {#- Raises when slices of the model were computed with other scoring vars. -#}
 {% macro refuse_other_settings() %}
     {%- if execute and flags.WHICH in ('build', 'run', 'retry') -%}
@@ -131,18 +141,36 @@ where {{ is_due('as_of_date') }}
 {% endmacro %}
 
 
-{#- Writes down which slices the model has now: the hook of every sliced model. -#}
+{#- Writes down which slices the model has now: the hook of every sliced model. What stands there
+    about a finished slice stays, so that late rows can be told. -#}
 {% macro log_slices() %}
     {%- if model.config.meta.sliced -%}
-        delete from {{ ref('int_slice_log') }} where model_name = '{{ this.identifier }}';
+        delete from {{ ref('int_slice_log') }}
+        where
+            model_name = '{{ this.identifier }}'
+            {%- if is_incremental() %}
+            and as_of_date not in (
+                select dates.as_of_date
+                from {{ ref('int_as_of_dates') }} as dates
+                where not ({{ is_due('dates.as_of_date') }})
+            )
+            {%- endif %};
         insert into {{ ref('int_slice_log') }}
-            (model_name, as_of_date, is_finished, scoring_vars, policy_key)
+            (model_name, as_of_date, is_finished, scoring_vars, policy_key, loaded_until)
         select
             '{{ this.identifier }}' as model_name,
-            as_of_date,
-            not is_current as is_finished,
+            dates.as_of_date,
+            not dates.is_current as is_finished,
             {{ text_literal(scoring_vars()) }} as scoring_vars,
-            '{{ policy_key(model.config.meta.policy) }}' as policy_key
-        from {{ ref('int_as_of_dates') }}
+            '{{ policy_key(model.config.meta.policy) }}' as policy_key,
+            load_times.loaded_until
+        from {{ ref('int_as_of_dates') }} as dates
+        cross join {{ ref('int_load_times') }} as load_times
+        where
+            dates.as_of_date not in (
+                select slice_log.as_of_date
+                from {{ ref('int_slice_log') }} as slice_log
+                where slice_log.model_name = '{{ this.identifier }}'
+            )
     {%- endif -%}
 {% endmacro %}

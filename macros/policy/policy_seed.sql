@@ -53,7 +53,7 @@
 {% endmacro %}
 
 
-{#- A policy cell as number, whole number or boolean; null where it is not one (the gate has then
+{#- A policy cell as number, whole number, boolean or day; null where it is not one (the gate has then
     named it). -#}
 {% macro policy_number(column) -%}
     {{ text_to_decimal(column, 'numeric(18, 6)') }}
@@ -69,6 +69,15 @@
     case
         when lower({{ column }}) in ({{ true_words() }}) then true
         when lower({{ column }}) in ({{ false_words() }}) then false
+    end
+{%- endmacro %}
+
+
+{#- A policy cell as a day. -#}
+{% macro policy_date(column) -%}
+    case
+        when length({{ column }}) = 10 and {{ is_iso_date(column) }}
+            then {{ guarded_cast(column, 'date') }}
     end
 {%- endmacro %}
 
@@ -106,6 +115,7 @@
     {{ return([
         'segment_schemes', 'segment_rules', 'segments', 'strategy_policy', 'fixed_cut_points',
         'lifecycle_thresholds', 'behaviour_thresholds', 'engagement_event_types', 'excluded_categories',
+        'segment_overrides', 'trigger_rules', 'audience_definitions',
     ]) }}
 {% endmacro %}
 

@@ -103,6 +103,12 @@
 {% endmacro %}
 
 
+{#- What int_customer_flags finds in engagement and orders together: one boolean column each. -#}
+{% macro engagement_flags() %}
+    {{ return(['is_engaged_not_buying', 'is_buying_not_engaged']) }}
+{% endmacro %}
+
+
 {#- A message with the slots that are known filled in; {slot: text expression}. Where a value is
     missing, the message reads on with general words. -#}
 {% macro filled_message(message, slots) -%}

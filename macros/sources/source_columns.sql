@@ -152,3 +152,23 @@ select
     {%- endfor -%}
     {{ return(differing) }}
 {% endmacro %}
+
+
+{#- Whether an entity is in use and says when its rows came into the source. -#}
+{% macro has_load_times(entity) %}
+    {{ return(is_using(entity) and (
+        not execute or source_columns(entity)['loaded_at']['name'] is not none
+    )) }}
+{% endmacro %}
+
+
+{#- Whether a customer has one of the given addresses (email, phone); true for everybody where the
+    customers source has none of these columns. -#}
+{% macro has_address(names) %}
+    {%- set conditions = [] -%}
+    {%- for name in names
+        if not execute or is_using('customers') and source_columns('customers')[name]['name'] is not none -%}
+        {%- do conditions.append('addresses.' ~ name ~ '_sha256 is not null') -%}
+    {%- endfor -%}
+    {{ return(conditions | join(' or ') if conditions else 'true') }}
+{% endmacro %}

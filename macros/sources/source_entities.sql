@@ -1,5 +1,6 @@
 {#- What each source may hold: our column name, its kind, and whether the build can do without it.
-    Kinds: id, date, money, number, boolean, text. -#}
+    Kinds: id, date, timestamp, money, number, boolean, consent (a boolean that can be unknown),
+    text. -#}
 {% macro source_entities() %}
     {{ return({
         'sales': {
@@ -16,6 +17,7 @@
                 'quantity': {'kind': 'number'},
                 'is_return': {'kind': 'boolean'},
                 'discount_amount': {'kind': 'money'},
+                'loaded_at': {'kind': 'timestamp'},
             },
         },
         'customers': {
@@ -25,6 +27,12 @@
                 'customer_id': {'kind': 'id', 'required': true},
                 'created_at': {'kind': 'date'},
                 'country': {'kind': 'text'},
+                'email': {'kind': 'text'},
+                'phone': {'kind': 'text'},
+                'is_internal': {'kind': 'boolean'},
+                'email_consent': {'kind': 'consent'},
+                'sms_consent': {'kind': 'consent'},
+                'ads_consent': {'kind': 'consent'},
             },
         },
         'products': {
@@ -47,6 +55,7 @@
                 'event_type': {'kind': 'text', 'required': true},
                 'channel': {'kind': 'text'},
                 'event_value': {'kind': 'money'},
+                'loaded_at': {'kind': 'timestamp'},
             },
         },
         'campaign_contacts': {

@@ -36,13 +36,18 @@
         {{ source_decimal(expression, family, type_money()) }}
     {%- elif kind == 'number' -%}
         {{ source_decimal(expression, family, type_quantity()) }}
+    {%- elif kind == 'timestamp' -%}
+        {{ source_timestamp(expression, family) }}
     {%- elif kind == 'boolean' -%}
         {{ source_boolean(expression, family) }}
+    {%- elif kind == 'consent' -%}
+        {{ source_consent(expression, family) }}
     {%- elif kind == 'text' -%}
         {{ bytewise(source_text(expression, family) | trim) }}
     {%- else -%}
         {{ exceptions.raise_compiler_error(
-            "source_value: kind must be id, date, money, number, boolean or text, got " ~ kind
+            "source_value: kind must be id, date, timestamp, money, number, boolean, consent or text,"
+            ~ " got " ~ kind
         ) }}
     {%- endif -%}
 {% endmacro %}
@@ -99,6 +104,26 @@
 {% endmacro %}
 
 
+{#- A moment, in UTC where the source has a time zone; text to the minute, as it was written. -#}
+{% macro source_timestamp(expression, family) %}
+    {%- if expression is none -%}
+        cast(null as timestamp)
+    {%- elif family in ('date', 'timestamp') -%}
+        cast({{ expression }} as timestamp)
+    {%- elif family == 'timestamptz' -%}
+        cast({{ expression }} at time zone 'UTC' as timestamp)
+    {%- else -%}
+        {%- set value = clean_text("cast(" ~ expression ~ " as " ~ dbt.type_string() ~ ")") -%}
+        case
+            when {{ is_iso_date(value) }}
+                then {{ guarded_cast(
+                    "replace(substring(" ~ value ~ ", 1, 16), 'T', ' ')", 'timestamp'
+                ) }}
+        end
+    {%- endif -%}
+{% endmacro %}
+
+
 {#- Decimal, rounded half away from zero once, null from 1e12 on. Floating point goes through its
     shortest text, so that 1.005 is the 1.005 that somebody typed and not the binary number below
     it. -#}
@@ -138,6 +163,20 @@
             when coalesce({{ value }}, '') = '' then false
             when {{ value }} in ({{ true_words() }}) then true
             when {{ value }} in ({{ false_words() }}) then false
+        end
+    {%- endif -%}
+{% endmacro %}
+
+
+{#- A boolean that can be unknown: blank and what cannot be read are null. Whoever did not say yes has
+    not consented. -#}
+{% macro source_consent(expression, family) %}
+    {%- if expression is none -%}
+        cast(null as boolean)
+    {%- else -%}
+        case
+            when {{ source_text(expression, family) }} is not null
+                then {{ source_boolean(expression, family) }}
         end
     {%- endif -%}
 {% endmacro %}

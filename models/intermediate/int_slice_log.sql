@@ -7,5 +7,6 @@ select
     cast(null as date) as as_of_date,
     cast(null as boolean) as is_finished,
     cast(null as {{ dbt.type_string() }}) as scoring_vars,
-    cast(null as {{ dbt.type_string() }}) as policy_key
+    cast(null as {{ dbt.type_string() }}) as policy_key,
+    cast(null as timestamp) as loaded_until
 where 1 = 0

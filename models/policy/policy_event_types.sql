@@ -12,5 +12,6 @@ select
     {{ lower_text('event_type') }} as event_type,
     event_family,
     {{ policy_number('weight') }} as weight,
+    channel_effect,
     rationale
 from event_types

@@ -72,6 +72,8 @@ judged_cells as (
                 cell_type = 'boolean'
                 and lower(found) not in ({{ true_words() }}, {{ false_words() }})
                 then 'true or false'
+            when cell_type = 'date' and {{ policy_date('found') }} is null
+                then 'a day, written as 2026-01-31'
             when
                 (cell_type = 'integer' and not {{ matches('found', integer_pattern()) }})
                 or (cell_type = 'number' and number_found is null)

@@ -5,6 +5,7 @@ select
     event_type,
     channel,
     event_value,
-    event_date
+    event_date,
+    loaded_at
 from {{ ref('stg_engagement_events_classified') }}
 where rejection_reason is null

@@ -42,7 +42,7 @@ numbered_events as (
                 customer_id asc,
                 event_type asc
                 {%- for column in columns_that_differ('engagement_events', [
-                    'channel', 'event_value', 'event_at_text', 'event_value_text',
+                    'channel', 'event_value', 'loaded_at', 'event_at_text', 'event_value_text',
                 ]) %},
                 {{ column }} asc nulls last
                 {%- endfor %}
@@ -68,6 +68,7 @@ select
     channel,
     event_value,
     event_at as event_date,
+    loaded_at,
     case when not is_accepted then event_at_text end as event_at_text,
     case when not is_accepted then event_value_text end as event_value_text,
     case

@@ -16,7 +16,8 @@ sales as (
         revenue,
         discount_amount,
         is_return or revenue < 0 as is_return,
-        sale_date
+        sale_date,
+        loaded_at
     from {{ ref('stg_sales_classified') }}
     where is_accepted
 
@@ -34,5 +35,6 @@ select
     case when is_return then -abs(revenue) else revenue end as net_revenue,
     discount_amount,
     is_return,
-    sale_date
+    sale_date,
+    loaded_at
 from sales

@@ -45,7 +45,7 @@ numbered_sales as (
                 revenue desc
                 {%- for column in columns_that_differ('sales', [
                     'order_id', 'product_id', 'channel', 'score_group', 'quantity',
-                    'discount_amount', 'is_return', 'sale_date_text', 'revenue_text',
+                    'discount_amount', 'is_return', 'loaded_at', 'sale_date_text', 'revenue_text',
                 ]) %},
                 {{ column }} asc nulls last
                 {%- endfor %}
@@ -80,6 +80,7 @@ select
     is_return,
     is_accepted,
     sale_date,
+    loaded_at,
     case when not is_accepted then sale_date_text end as sale_date_text,
     case when not is_accepted then revenue_text end as revenue_text,
     -- Regular expressions and no lists: DuckDB joins a list to every row, the accepted ones too.

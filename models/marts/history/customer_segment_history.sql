@@ -1,8 +1,11 @@
 -- Grain: one row per (as_of_date, customer_id), every customer known at that date; dates of the grid
 -- and the current one.
 -- Scores and stages are those of the date; the rules are today's at every date, so that an edited
--- rule does not look like customers moving. What came before is taken from grid dates only: the
--- current slice is nobody's predecessor. The first date of the history has none.
+-- rule does not look like customers moving. A manual override comes last, at the dates on which it is
+-- valid. What came before is taken from grid dates only: the current slice is nobody's predecessor.
+-- The first date of the history has none.
+-- `published_segment_key` is what audiences go by: with the var min_stay_days a move that the
+-- customer did not make by an order waits until it has lasted so long.
 {{ config(
     indexes=[
         {'columns': ['as_of_date', 'customer_id'], 'unique': true},
@@ -12,6 +15,7 @@
 ) }}
 {%- set scheme = text_literal(var('segment_scheme')) %}
 {%- set days_in_segment = dbt.datediff('segment_since_date', 'as_of_date', 'day') | trim %}
+{%- set min_stay_days = var('min_stay_days') | int %}
 with
 
 metrics as (
@@ -80,7 +84,19 @@ segments as (
 
 ),
 
-assigned as (
+overrides as (
+
+    select
+        customer_id,
+        segment_code,
+        valid_from,
+        valid_to
+    from {{ ref('policy_segment_overrides') }}
+    where segment_scheme = {{ scheme }}
+
+),
+
+ruled as (
 
     select
         metrics.*,
@@ -94,7 +110,7 @@ assigned as (
             when metrics.is_scored then score_cells.segment_code
             when metrics.last_order_date is not null then 'dormant'
             else 'prospects'
-        end as segment_code,
+        end as rule_segment_code,
         score_cells.match_order
     from metrics
     left join scores
@@ -111,6 +127,21 @@ assigned as (
             and scores.recency_score = score_cells.recency_score
             and scores.frequency_score = score_cells.frequency_score
             and scores.monetary_score = score_cells.monetary_score
+
+),
+
+assigned as (
+
+    select
+        ruled.*,
+        coalesce(overrides.segment_code, ruled.rule_segment_code) as segment_code,
+        overrides.segment_code is not null as is_overridden
+    from ruled
+    left join overrides
+        on
+            ruled.customer_id = overrides.customer_id
+            and (overrides.valid_from is null or ruled.as_of_date >= overrides.valid_from)
+            and (overrides.valid_to is null or ruled.as_of_date <= overrides.valid_to)
 
 ),
 
@@ -153,7 +184,53 @@ dated_stays as (
         min(as_of_date) over (partition by customer_id, stay_number) as segment_since_date
     from stays
 
+),
+
+{% if min_stay_days -%}
+confirmed as (
+
+    select
+        *,
+        previous_as_of_date is null
+        or is_overridden
+        or coalesce(last_order_date >= previous_as_of_date, false)
+        or {{ days_in_segment }} >= {{ min_stay_days }} as is_confirmed
+    from dated_stays
+
+),
+
+numbered_confirmations as (
+
+    select
+        *,
+        sum(case when is_confirmed then 1 else 0 end) over (
+            partition by customer_id order by as_of_date
+            rows between unbounded preceding and current row
+        ) as confirmation_number
+    from confirmed
+
+),
+
+published as (
+
+    select
+        *,
+        max(case when is_confirmed then segment_key end) over (
+            partition by customer_id, confirmation_number
+        ) as published_segment_key
+    from numbered_confirmations
+
 )
+{%- else -%}
+published as (
+
+    select
+        *,
+        segment_key as published_segment_key
+    from dated_stays
+
+)
+{%- endif %}
 
 select
     as_of_date,
@@ -170,13 +247,17 @@ select
     match_order as matched_rule,
     previous_segment_key,
     previous_lifecycle_stage,
+    published_segment_key,
+    {{ dbt.concat([text_literal(var('segment_scheme') ~ ':'), 'rule_segment_code']) }}
+        as rule_segment_key,
     order_count,
     net_revenue,
     cast({{ days_in_segment }} as integer) as days_in_segment,
     is_scored,
+    is_overridden,
     is_current,
     is_grid,
     previous_as_of_date,
     segment_since_date,
     last_order_date
-from dated_stays
+from published

@@ -2,7 +2,7 @@
 -- Who the people of a segment are against all customers, and which traits go with slipping inside
 -- it: silent for more expected gaps than half of the segment. It says what goes together today, not
 -- what causes it. Traits that are made of silence themselves are not compared.
-{%- set flags = behaviour_flags() + ['is_engaged_not_buying', 'is_buying_not_engaged'] %}
+{%- set flags = behaviour_flags() + engagement_flags() %}
 {%- set made_of_silence = [
     'is_frequency_declining', 'is_engaged_not_buying', 'is_buying_not_engaged'
 ] %}

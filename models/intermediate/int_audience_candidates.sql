@@ -1,0 +1,328 @@
+-- Grain: one row per (audience_code, customer_id): a customer who fits an audience at the current
+-- date, and why not contacted, where so (suppression_reason null = a member).
+-- Of several reasons the first in the order below is named, so that the reasons add up. Who fits
+-- several audiences of a channel is in the one with the smallest priority, among those that may
+-- contact the customer at all.
+{%- set trigger_ends = dbt.dateadd('day', 'definitions.trigger_days', 'triggers.trigger_date') | trim %}
+{%- set window_starts = dbt.dateadd(
+    'day', '-1 * fitting.contact_window_days', 'fitting.as_of_date'
+) | trim %}
+with
+
+customers as (
+
+    select
+        segments.as_of_date,
+        segments.customer_id,
+        segments.published_segment_key as segment_key,
+        policy_segments.segment_code,
+        segments.lifecycle_stage,
+        segments.last_order_date,
+        flags.flag_list
+    from {{ ref('customer_segments') }} as segments
+    inner join {{ ref('policy_segments') }} as policy_segments
+        on segments.published_segment_key = policy_segments.segment_key
+    inner join {{ ref('int_customer_flags') }} as flags
+        on
+            segments.as_of_date = flags.as_of_date
+            and segments.customer_id = flags.customer_id
+    where flags.{{ at_current_date() }}
+
+),
+
+current_dates as (
+
+    select as_of_date
+    from {{ ref('int_as_of_dates') }}
+    where is_current
+
+),
+
+definitions as (
+
+    select definitions.*
+    from {{ ref('policy_audiences') }} as definitions
+    cross join current_dates
+    where {{ is_live_audience('definitions', 'current_dates.as_of_date') }}
+
+),
+
+affinities as (
+
+    select
+        customer_id,
+        {{ lower_text('item') }} as category,
+        max(affinity_index) as affinity_index
+    from {{ ref('customer_category_affinity') }}
+    where affinity_type = 'category'
+    group by customer_id, {{ lower_text('item') }}
+
+),
+
+triggers as (
+
+    select
+        customer_id,
+        trigger_code,
+        max(as_of_date) as trigger_date
+    from {{ ref('retention_triggers') }}
+    group by customer_id, trigger_code
+
+),
+
+fitting as (
+
+    select
+        customers.as_of_date,
+        definitions.audience_code,
+        customers.customer_id,
+        definitions.channel,
+        definitions.needs_consent,
+        definitions.priority,
+        definitions.max_contacts,
+        definitions.contact_window_days,
+        definitions.expires_after_days,
+        customers.segment_key,
+        customers.last_order_date,
+        triggers.trigger_date
+    from definitions
+    inner join customers
+        on
+            (definitions.segment_code is null or definitions.segment_code = customers.segment_code)
+            and (
+                definitions.lifecycle_stage is null
+                or definitions.lifecycle_stage = customers.lifecycle_stage
+            )
+            and (
+                definitions.flag is null
+                or {{ has_flag('customers.flag_list', 'definitions.flag') }}
+            )
+    left join affinities
+        on
+            customers.customer_id = affinities.customer_id
+            and definitions.category = affinities.category
+    left join triggers
+        on
+            customers.customer_id = triggers.customer_id
+            and definitions.trigger_code = triggers.trigger_code
+    where
+        (definitions.category is null or affinities.customer_id is not null)
+        and (
+            definitions.affinity_index_min is null
+            or affinities.affinity_index >= definitions.affinity_index_min
+        )
+        and (
+            definitions.trigger_code is null
+            or customers.as_of_date < {{ trigger_ends }}
+        )
+
+),
+
+contact_days as (
+
+    select
+        contacts.customer_id,
+        contacts.contact_date,
+        count(*) as contact_count
+    from {{ ref('stg_campaign_contacts') }} as contacts
+    inner join current_dates
+        on contacts.contact_date < current_dates.as_of_date
+    group by contacts.customer_id, contacts.contact_date
+
+),
+
+recent_contacts as (
+
+    select
+        fitting.audience_code,
+        fitting.customer_id,
+        sum(contact_days.contact_count) as contact_count
+    from fitting
+    inner join contact_days
+        on
+            fitting.customer_id = contact_days.customer_id
+            and contact_days.contact_date >= {{ window_starts }}
+    where fitting.max_contacts is not null
+    group by fitting.audience_code, fitting.customer_id
+
+),
+
+channel_effects as (
+
+    select
+        event_days.customer_id,
+        event_types.channel_effect,
+        max(event_days.event_date) as effect_date
+    from {{ ref('int_event_days') }} as event_days
+    inner join {{ ref('policy_event_types') }} as event_types
+        on event_days.event_type = event_types.event_type
+    inner join current_dates
+        on event_days.event_date < current_dates.as_of_date
+    where event_types.channel_effect is not null
+    group by event_days.customer_id, event_types.channel_effect
+
+),
+
+channels as (
+
+    {% for channel in ['email', 'sms', 'push', 'phone', 'direct_mail', 'onsite', 'ads'] %}
+    select '{{ channel }}' as channel
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
+
+),
+
+last_effects as (
+
+    select
+        channel_effects.customer_id,
+        channels.channel,
+        max(case when channel_effects.channel_effect like 'stop%' then effect_date end)
+            as stop_date,
+        max(case when channel_effects.channel_effect like 'allow%' then effect_date end)
+            as allow_date
+    from channel_effects
+    inner join channels
+        on
+            channel_effects.channel_effect in (
+                'stop_all',
+                {{ dbt.concat(["'stop_'", 'channels.channel']) }},
+                {{ dbt.concat(["'allow_'", 'channels.channel']) }}
+            )
+    group by channel_effects.customer_id, channels.channel
+
+),
+
+stops as (
+
+    select
+        customer_id,
+        {{ dbt.concat(["'|'", dbt.listagg('channel', "'|'", 'order by channel'), "'|'"]) }}
+            as stopped_channels
+    from last_effects
+    where stop_date is not null and (allow_date is null or allow_date <= stop_date)
+    group by customer_id
+
+),
+
+strategies as (
+
+    select
+        segment_key,
+        strategy_code,
+        incentive_type,
+        incentive_depth_pct,
+        is_suppressed
+    from {{ ref('policy_strategies') }}
+
+),
+
+known as (
+
+    select
+        fitting.*,
+        strategies.strategy_code,
+        strategies.incentive_type,
+        strategies.incentive_depth_pct,
+        strategies.is_suppressed,
+        addresses.email_sha256,
+        addresses.phone_sha256,
+        addresses.email_consent,
+        addresses.sms_consent,
+        addresses.ads_consent,
+        coalesce(addresses.is_internal, false) as is_internal,
+        coalesce(stops.stopped_channels, '|') as stopped_channels,
+        coalesce(recent_contacts.contact_count, 0) as recent_contact_count,
+        case fitting.channel
+            when 'email' then addresses.email_consent
+            when 'sms' then addresses.sms_consent
+            when 'ads' then addresses.ads_consent
+        end as channel_consent,
+        -- Where the customers source has no such column, the tools know them by customer_id.
+        {{ has_address(['email']) }} as has_email,
+        {{ has_address(['phone']) }} as has_phone,
+        {{ has_address(['email', 'phone']) }} as has_email_or_phone
+    from fitting
+    inner join strategies
+        on fitting.segment_key = strategies.segment_key
+    left join {{ ref('stg_customers') }} as addresses
+        on fitting.customer_id = addresses.customer_id
+    left join stops
+        on fitting.customer_id = stops.customer_id
+    left join recent_contacts
+        on
+            fitting.audience_code = recent_contacts.audience_code
+            and fitting.customer_id = recent_contacts.customer_id
+
+),
+
+judged as (
+
+    select
+        *,
+        case
+            when is_internal then 'internal_customer'
+            when is_suppressed then 'suppressed_segment'
+            when not channel_consent then 'opted_out'
+            when {{ has_flag('stopped_channels', 'channel') }} then 'bounced_or_unsubscribed'
+            when needs_consent and channel_consent is null then 'no_consent'
+            when
+                (channel = 'email' and not has_email)
+                or (channel in ('sms', 'phone') and not has_phone)
+                or (channel = 'ads' and not has_email_or_phone)
+                then 'no_address'
+            when last_order_date >= trigger_date then 'bought_since_trigger'
+            when recent_contact_count >= max_contacts then 'contacted_too_recently'
+        end as own_reason
+    from known
+
+),
+
+placed as (
+
+    select
+        *,
+        row_number() over (
+            partition by customer_id, channel, case when own_reason is null then 1 else 0 end
+            order by priority, audience_code
+        ) as place
+    from judged
+
+)
+
+select
+    as_of_date,
+    audience_code,
+    customer_id,
+    channel,
+    segment_key,
+    strategy_code,
+    incentive_type,
+    incentive_depth_pct,
+    email_sha256,
+    phone_sha256,
+    email_consent,
+    sms_consent,
+    ads_consent,
+    not is_internal
+    and coalesce(email_consent, false)
+    and has_email
+    and not {{ has_flag('stopped_channels', "'email'") }} as is_reachable_by_email,
+    not is_internal
+    and coalesce(sms_consent, false)
+    and has_phone
+    and not {{ has_flag('stopped_channels', "'sms'") }} as is_reachable_by_sms,
+    not is_internal
+    and has_phone
+    and not {{ has_flag('stopped_channels', "'phone'") }} as is_reachable_by_phone,
+    not is_internal
+    and coalesce(ads_consent, false)
+    and has_email_or_phone
+    and not {{ has_flag('stopped_channels', "'ads'") }} as is_reachable_by_ads,
+    expires_after_days,
+    trigger_date,
+    case
+        when own_reason is not null then own_reason
+        when place > 1 then 'in_another_audience'
+    end as suppression_reason
+from placed
