@@ -192,7 +192,10 @@ def order_days(lines: pd.DataFrame, count_zero_value_orders: bool = False) -> pd
     found = oracle.orders(lines, count_zero_value_orders=count_zero_value_orders)
     found = found.rename(columns={"order_date": "sale_date"})
     counts = found.groupby(keys, dropna=False, sort=False).size().rename("order_count")
-    result = result.merge(counts.reset_index(), on=keys, how="left", validate="one_to_one")
+    # Where no line has an order id, pandas takes the missing ones for numbers.
+    result["order_id"] = result["order_id"].astype(object)
+    counts = counts.reset_index().astype({"order_id": object})
+    result = result.merge(counts, on=keys, how="left", validate="one_to_one")
     result["order_count"] = result["order_count"].fillna(0).astype("int64")
     result["customer_id"] = result["customer_id"].astype(object)
     result["order_id"] = oracle._text_series(
