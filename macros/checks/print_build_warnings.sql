@@ -29,7 +29,9 @@
         'missing_days', 'unknown_products_in_sales', 'unknown_customers_in_engagement_events',
         'unknown_customers_in_campaign_contacts', 'later_engagement_events',
         'later_campaign_contacts', 'unmapped_event_type', 'unused_excluded_category',
-        'small_score_group', 'unreachable_rule', 'small_segment',
+        'small_score_group', 'unreachable_rule', 'small_segment', 'late_rows',
+        'unknown_customer_override', 'expired_override', 'date_before_audience_log',
+        'history_shorter_than_trigger', 'empty_audience', 'audience_without_members',
     ]) }}
 {% endmacro %}
 

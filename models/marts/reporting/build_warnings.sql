@@ -173,6 +173,27 @@ unknown_products as (
 
 ),
 
+late_slices as (
+
+    select
+        count(*) as slice_count,
+        min(as_of_date) as first_as_of_date,
+        max(late_sale_count) as sale_count,
+        max(late_event_count) as event_count
+    from {{ ref('history_slices') }}
+    where late_sale_count > 0 or late_event_count > 0
+
+),
+
+reopened_periods as (
+
+    select count(*) as period_count
+    from {{ ref('int_as_of_dates') }} as dates
+    cross join late_slices
+    where dates.is_grid and dates.as_of_date >= late_slices.first_as_of_date
+
+),
+
 unused_exclusions as (
 
     select excluded.category
@@ -369,6 +390,33 @@ warnings as (
         ]) }} as message
     from unknown_products
     where product_count > 0
+    union all
+    select
+        'late_rows' as warning_code,
+        'history' as subject,
+        {{ dbt.concat([
+            number_text('coalesce(late_slices.sale_count, 0)'), "' sales and '",
+            number_text('coalesce(late_slices.event_count, 0)'),
+            "' events came in after finished slices of the history that they belong to: '",
+            number_text('late_slices.slice_count'), "' slices would differ (history_slices).'",
+            "' One run with the var reopen_periods: '",
+            number_text('reopened_periods.period_count'), "' takes them in'",
+        ]) }} as message
+    from late_slices
+    cross join reopened_periods
+    where late_slices.slice_count > 0
+    union all
+    select
+        {{ dbt.concat(['override_status', "'_override'"]) }} as warning_code,
+        {{ dbt.concat(["'row '", number_text('csv_row')]) }} as subject,
+        {{ dbt.concat([
+            "'segment_overrides.csv, row '", number_text('csv_row'), "': the customer '",
+            'customer_id',
+            "case when override_status = 'expired' then ' is under the rules again, the override has"
+            ~ " run out' else ' is not known' end",
+        ]) }} as message
+    from {{ ref('segment_override_status') }}
+    where override_status in ('expired', 'unknown_customer')
     union all
     select
         'unused_excluded_category' as warning_code,

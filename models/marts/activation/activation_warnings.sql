@@ -1,0 +1,118 @@
+-- Grain: one row per thing that a reader of the triggers and audiences should know
+-- (warning_code, subject). Printed when this model is built, like build_warnings.
+{{ config(post_hook="{{ print_build_warnings() }}") }}
+{%- set string = dbt.type_string() %}
+{%- set history_days = dbt.datediff('min(as_of_date)', 'max(as_of_date)', 'day') | trim %}
+with
+
+current_dates as (
+
+    select as_of_date
+    from {{ ref('int_as_of_dates') }}
+    where is_current
+
+),
+
+audiences as (
+
+    select
+        audience_code,
+        fitting_count,
+        member_count
+    from {{ ref('audiences') }}
+
+),
+
+ranked_reasons as (
+
+    select
+        audience_code,
+        suppression_reason,
+        customer_count,
+        row_number() over (
+            partition by audience_code
+            order by customer_count desc, suppression_reason asc
+        ) as place
+    from {{ ref('audience_suppressions') }}
+
+),
+
+history_lengths as (
+
+    select
+        count(*) as date_count,
+        cast(coalesce({{ history_days }}, 0) as integer) as day_count
+    from {{ ref('int_as_of_dates') }}
+    where is_grid
+
+),
+
+rules as (
+
+    select
+        trigger_code,
+        max(reentry_wait_days) as reentry_wait_days,
+        max(minimum_days_before) as minimum_days_before
+    from {{ ref('policy_trigger_rules') }}
+    where
+        segment_scheme is null
+        or segment_scheme = {{ text_literal(var('segment_scheme')) }}
+    group by trigger_code
+
+),
+
+logged as (
+
+    select max(as_of_date) as last_logged_date
+    from {{ ref('audience_changes') }}
+
+)
+
+select
+    'date_before_audience_log' as warning_code,
+    cast(current_dates.as_of_date as {{ string }}) as subject,
+    {{ dbt.concat([
+        "'The audiences were logged up to '", 'cast(logged.last_logged_date as ' ~ string ~ ')',
+        "'; for the earlier date '", 'cast(current_dates.as_of_date as ' ~ string ~ ')',
+        "' nothing is logged and audience_members stays as it was'",
+    ]) }} as message
+from current_dates
+inner join logged
+    on current_dates.as_of_date < logged.last_logged_date
+union all
+select
+    'empty_audience' as warning_code,
+    audience_code as subject,
+    {{ dbt.concat(["'The audience '", 'audience_code', "' fits nobody'"]) }} as message
+from audiences
+where fitting_count = 0
+union all
+select
+    'audience_without_members' as warning_code,
+    audiences.audience_code as subject,
+    {{ dbt.concat([
+        "'The audience '", 'audiences.audience_code', "' fits '",
+        number_text('audiences.fitting_count'), "' customers and has no members. Most are left out for: '",
+        'ranked_reasons.suppression_reason',
+    ]) }} as message
+from audiences
+inner join ranked_reasons
+    on
+        audiences.audience_code = ranked_reasons.audience_code
+        and ranked_reasons.place = 1
+where audiences.member_count = 0
+union all
+select
+    'history_shorter_than_trigger' as warning_code,
+    rules.trigger_code as subject,
+    {{ dbt.concat([
+        "'The trigger '", 'rules.trigger_code', "' looks back '",
+        number_text('greatest(rules.reentry_wait_days, rules.minimum_days_before)'),
+        "' days and the history holds '", number_text('history_lengths.day_count'),
+        "': it can fire again too early or not at all. Raise the var history_periods'",
+    ]) }} as message
+from rules
+cross join history_lengths
+where
+    history_lengths.date_count > 0
+    and greatest(rules.reentry_wait_days, rules.minimum_days_before) > history_lengths.day_count
