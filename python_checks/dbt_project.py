@@ -72,6 +72,8 @@ SOURCES_TO_MARTS = (
     "--exclude",
     "build_warnings",
     "marts.behaviour",
+    "marts.activation",
+    "int_audience_candidates",
     "segment_profile",
 )
 # Vars that make a difference while dbt parses (where a source is, which sources are used, a mart's

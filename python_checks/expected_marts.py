@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from python_checks import behaviour_oracle, oracle
+from python_checks import behaviour_oracle, expected_history, oracle
 from python_checks.dbt_project import PROJECT_ROOT, default_vars, object_frame
 
 RATIO_TOLERANCE = 1e-9
@@ -34,6 +34,7 @@ KEYS: dict[str, tuple[str, ...] | None] = {
     "rfm_intermediate.int_rfm_scores": ("as_of_date", "customer_id"),
     "rfm_marts.customer_rfm": ("customer_id",),
     "rfm_marts.customer_segments": ("customer_id",),
+    "rfm_marts.customer_segment_history": ("as_of_date", "customer_id"),
     "rfm_marts.score_cut_points": ("as_of_date", "score_group", "dimension", "score"),
     "rfm_marts.segment_rule_coverage": ("segment_scheme", "match_order"),
     "rfm_marts.segment_score_cells": (
@@ -265,12 +266,15 @@ class Source:
 
 def as_of_dates(settings: Mapping[str, Any], current: dt.date | None) -> list[dt.date]:
     """The current date and the starts of the last `history_periods` periods up to it."""
+    return sorted(grid_dates(settings, current) | ({current} if current else set()))
+
+
+def grid_dates(settings: Mapping[str, Any], current: dt.date | None) -> set[dt.date]:
     if current is None:
-        return []
+        return set()
     length = {"day": "D", "week": "W-SUN", "month": "M", "quarter": "Q"}
     period = pd.Period(current, length[settings["history_grain"]])
-    starts = {(period - n).start_time.date() for n in range(settings["history_periods"])}
-    return sorted(starts | {current})
+    return {(period - n).start_time.date() for n in range(settings["history_periods"])}
 
 
 @dataclass(frozen=True)
@@ -498,13 +502,14 @@ def _customer_segments(
     """(the oracle's assignment of the current date, the mart customer_segments)."""
     columns = (
         "customer_id as_of_date segment_key segment_scheme segment_code segment_name strategy_code"
-        " action_priority display_order lifecycle_stage score_group scored_within country"
+        " action_priority display_order lifecycle_stage rule_segment_key previous_segment_key"
+        " published_segment_key override_reason score_group scored_within country"
         " top_category core_message rfm_code recency_score frequency_score monetary_score rfm_score"
         " engagement_score matched_rule rule_rationale nearest_segment_key nearest_change"
-        " days_since_last_order order_count sales_amount return_amount net_revenue"
+        " days_in_segment days_since_last_order order_count sales_amount return_amount net_revenue"
         " average_order_value expected_gap_days silence_ratio days_since_last_event"
         " days_since_last_engagement event_count_30d event_count_90d event_trend category_count"
-        " is_scored"
+        " is_scored is_overridden"
         f" {' '.join(behaviour_oracle.FLAGS)} is_engaged_not_buying is_buying_not_engaged"
         " created_date first_order_date last_order_date"
     )
@@ -563,6 +568,8 @@ def _customer_segments(
             | attributes.get(row["customer_id"], {})
             | {
                 "segment_key": segment["segment_key"],
+                "rule_segment_key": segment["segment_key"],
+                "is_overridden": False,
                 "segment_scheme": scheme,
                 "segment_name": segment["segment_name"],
                 "strategy_code": strategy["strategy_code"],
@@ -644,6 +651,30 @@ def _behaviour(
         for customer, row in zip(frame["customer_id"], _records(frame[columns]), strict=True):
             result[customer] |= row
     return result
+
+
+def _segment_history(
+    settings: Mapping[str, Any], current: dt.date | None, rows: Iterable[Mapping[str, Any]]
+) -> pd.DataFrame:
+    columns = (
+        "as_of_date customer_id segment_key segment_scheme segment_code lifecycle_stage rfm_code"
+        " recency_score frequency_score monetary_score rfm_score matched_rule previous_segment_key"
+        " previous_lifecycle_stage published_segment_key rule_segment_key order_count net_revenue"
+        " days_in_segment is_scored is_overridden is_current is_grid previous_as_of_date"
+        " segment_since_date last_order_date"
+    )
+    grid = grid_dates(settings, current)
+    return _rows(
+        columns,
+        (
+            {
+                **row,
+                "is_current": row["as_of_date"] == current,
+                "is_grid": row["as_of_date"] in grid,
+            }
+            for row in rows
+        ),
+    )
 
 
 def _segment_summary(
@@ -728,15 +759,35 @@ def expected_marts(
     scheme = settings["segment_scheme"]
     scored = _score(source, settings, policy)
     cells = score_cells(policy)
-    assigned, customer_segments = _customer_segments(source, settings, scored, policy, cells)
+    assigned, customer_segments, history = pd.DataFrame(), pd.DataFrame(), []
+    # Each date is derived as if it were the current one; the last one is.
+    for day in as_of_dates(settings, scored.current) or [None]:
+        assigned, customer_segments = _customer_segments(
+            source, settings, replace(scored, current=day), policy, cells
+        )
+        history += _records(customer_segments)
+    history = expected_history.add_movement(history, settings["min_stay_days"])
+    moved = {row["customer_id"]: row for row in history if row["as_of_date"] == scored.current}
+    for column in ("previous_segment_key", "published_segment_key", "days_in_segment"):
+        customer_segments[column] = oracle._text_series(
+            moved[customer][column] for customer in customer_segments["customer_id"]
+        )
 
     scores = [f"{dimension}_score" for dimension in oracle.DIMENSIONS]
     measures = [column for column, _ in oracle.DIMENSIONS.values()]
     dates = as_of_dates(settings, scored.current)
     return {
         "rfm_intermediate.int_as_of_dates": _rows(
-            "as_of_date is_current",
-            ({"as_of_date": day, "is_current": day == scored.current} for day in dates),
+            "as_of_date is_current is_grid is_reopened",
+            (
+                {
+                    "as_of_date": day,
+                    "is_current": day == scored.current,
+                    "is_grid": day in grid_dates(settings, scored.current),
+                    "is_reopened": False,
+                }
+                for day in dates
+            ),
         ),
         "rfm_intermediate.int_customer_metrics": _rows(
             "as_of_date customer_id score_group days_since_last_order order_count sales_amount"
@@ -753,6 +804,7 @@ def expected_marts(
         ),
         "rfm_marts.customer_rfm": _customer_rfm(scored),
         "rfm_marts.customer_segments": customer_segments,
+        "rfm_marts.customer_segment_history": _segment_history(settings, scored.current, history),
         "rfm_marts.score_cut_points": _cut_points(scored, policy),
         "rfm_marts.segment_rule_coverage": rule_coverage(policy, cells),
         "rfm_marts.segment_score_cells": _rows(
@@ -786,7 +838,7 @@ def expected_staging(
     return {
         "rfm_staging.stg_sales": _rows(
             "sale_id order_id customer_id product_id channel score_group quantity revenue"
-            " net_revenue discount_amount is_return sale_date",
+            " net_revenue discount_amount is_return sale_date loaded_at",
             _records(rows),
         ),
         "rfm_staging.stg_sales_rejected": _rows(

@@ -477,8 +477,9 @@ needs_cdnow = pytest.mark.skipif(not CDNOW.exists(), reason="the file is not bes
 
 def _vars(name: str) -> dict[str, Any]:
     if name in CDNOW_VARIANTS:
-        return {"latest_plausible_date": LATEST, **CDNOW_VARIANTS[name].vars}
-    return {"using_customers": True, "latest_plausible_date": LATEST, **VARIANTS[name].vars}
+        return {"latest_plausible_date": LATEST, "history_periods": 1, **CDNOW_VARIANTS[name].vars}
+    common = {"using_customers": True, "latest_plausible_date": LATEST, "history_periods": 1}
+    return common | VARIANTS[name].vars
 
 
 def _part_plan() -> Iterator[Build]:
