@@ -1,7 +1,7 @@
 """Measure the current-date path against hand-written SQL and against a pandas pipeline.
 
     python -m python_checks.benchmark [--target duckdb|postgres|both] [--customers N] [--sales N]
-        [--everything]
+        [--everything | --history]
 
 One run generates the data (heavy-tailed spending, half of the customers buy once, some returns,
 free items, missing customers and repeated rows), loads them into each engine and times, on the
@@ -15,7 +15,11 @@ pandas   what such projects use today: read the table from the engine, drop miss
          repeated ids, groupby, rank, qcut, segment by mask, write the result back.
 
 With --everything it times something else, on data with products, channels, twice as many events as
-sales, and contacts: the path to `customer_rfm` from sales alone, and all models on all sources.
+sales, and contacts: the path to `customer_rfm` from sales alone, and all models on all sources, at
+the current date only.
+
+With --history it times all models on sales alone: with the history of twelve months from nothing,
+and again after one more day of sales.
 
 Every figure is from this run, so only their ratios travel to other machines. Memory is the peak of
 the processes that work: the client and, on PostgreSQL, its server processes without shared buffers
@@ -308,13 +312,19 @@ def peak_memory(server_port: str | None = None):
 
 
 def dbt(
-    command: list[str], target: str, folder: Path, env: dict, used: tuple[str, ...] = ()
+    command: list[str],
+    target: str,
+    folder: Path,
+    env: dict,
+    used: tuple[str, ...] = (),
+    history_periods: int = 0,
 ) -> float:
     """Run dbt in a process of its own; returns the seconds that its nodes took. Raises on failure.
 
     `used`: the optional sources.
     """
-    given = {"source_schema": SCHEMA, **{f"using_{source}": True for source in used}}
+    given = {"source_schema": SCHEMA, "history_periods": history_periods}
+    given |= {f"using_{source}": True for source in used}
     arguments = [sys.executable, "-m", "dbt.cli.main", *command, "--target", target,
                  "--target-path", str(folder / "target"), "--threads", "1", "--vars",
                  json.dumps(given)]
@@ -464,12 +474,29 @@ def measure(engine, folder: Path) -> list[dict]:
 
 def measure_everything(engine, folder: Path) -> list[dict]:
     """Time the RFM path on sales alone, then all models on all sources; one row per way."""
-    path, everything = ["run", "--select", "+customer_rfm"], ["run"]
+    path, everything = ["run", "--select", "+customer_rfm"], ["run", "--full-refresh"]
     environment = (engine.name, folder, engine.env)
     return [
         timed(engine, "RFM path", lambda: dbt(path, *environment)),
         timed(engine, "everything", lambda: dbt(everything, *environment, OPTIONAL_SOURCES)),
     ]
+
+
+def measure_history(engine, folder: Path) -> list[dict]:
+    """Time all models on twelve dates and the current one, then after one more day of sales."""
+    def run() -> float:
+        return dbt(["run"], engine.name, folder, engine.env, history_periods=12)
+
+    rows = [timed(engine, "history of 12 months", run)]
+    engine.execute(f"""
+        insert into {SCHEMA}.fact_sales
+        select
+            sale_id || '-next', order_id || '-next', customer_id, sale_date + 1, revenue, is_return
+        from {SCHEMA}.fact_sales
+        where sale_date = (select max(sale_date) from {SCHEMA}.fact_sales)
+    """)
+    rows.append(timed(engine, "one more day", run))
+    return rows
 
 
 def report(rows: list[dict]) -> str:
@@ -482,6 +509,7 @@ def report(rows: list[dict]) -> str:
         ratio = {
             "by hand": f"ours takes {in_engine:.2f} × its time",
             "pandas": f"it takes {row['seconds'] / first['seconds']:.1f} × our whole command",
+            "one more day": f"it takes {1 / in_engine:.2f} × the engine time of the first build",
             "everything": f"it takes {1 / in_engine:.2f} × the RFM path's engine time",
         }.get(row["way"], "")
         lines.append(f"| {row['engine']} | {row['way']} | {row['seconds']:.1f} |"
@@ -495,8 +523,11 @@ def main() -> None:
     parser.add_argument("--customers", type=int, default=1_000_000)
     parser.add_argument("--sales", type=int, default=10_000_000)
     parser.add_argument("--everything", action="store_true", help="time the whole project")
+    parser.add_argument("--history", action="store_true", help="time twelve months and one day")
     options = parser.parse_args()
     work = measure_everything if options.everything else measure
+    if options.history:
+        work = measure_history
     rows = []
     with tempfile.TemporaryDirectory(prefix="rfm_benchmark_") as name:
         folder = Path(name)

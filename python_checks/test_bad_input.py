@@ -123,6 +123,7 @@ def _add(*rows: str) -> Callable[[Csv], None]:
     return lambda table: table.rows.extend(row.split(",") for row in rows)
 
 
+OVERRIDES, TRIGGERS, LISTS = "segment_overrides", "trigger_rules", "audience_definitions"
 RULES, SEGMENTS, STRATEGIES = "segment_rules", "segments", "strategy_policy"
 SCHEMES, CUTS = "segment_schemes", "fixed_cut_points"
 STAGES, HABITS, TYPES = "lifecycle_thresholds", "behaviour_thresholds", "engagement_event_types"
@@ -325,8 +326,8 @@ BAD_FILES = {
     ),
     "event_type_twice": BadFile(
         TYPES,
-        _add("Email_Click,email,1,why"),
-        "engagement_event_types.csv, row 21, column event_type: found 'email_click' a second time "
+        _add("Email_Click,email,1,,why"),
+        "engagement_event_types.csv, row 27, column event_type: found 'email_click' a second time "
         "in the file; accepted: each only once there",
     ),
     "mistyped_stage": BadFile(
@@ -347,6 +348,143 @@ BAD_FILES = {
         _cells("core_five", "10", lifecycle_stage="active"),
         "segment_rules.csv, row 2, column lifecycle_stage: found active; accepted: a blank cell: "
         "the mart customer_rfm is defined by the scores of core_five alone",
+    ),
+    "trigger_to_an_unknown_segment": BadFile(
+        TRIGGERS,
+        _cells("lifecycle", "high_value_slips", to_segment="high_value"),
+        "trigger_rules.csv, row 2, column to_segment: found 'high_value'; "
+        "accepted: a segment of the scheme lifecycle in segments.csv",
+    ),
+    "trigger_with_a_segment_of_no_scheme": BadFile(
+        TRIGGERS,
+        _cells("lifecycle", "high_value_slips", segment_scheme=""),
+        "trigger_rules.csv, row 2, column segment_scheme: found a blank cell; "
+        "accepted: the scheme of the segment high_value_at_risk",
+    ),
+    "trigger_with_an_unknown_stage": BadFile(
+        TRIGGERS,
+        _cells("", "came_back", to_stage="returned"),
+        "trigger_rules.csv, row 6, column to_stage: found 'returned'; "
+        "accepted: one of prospect, new, active, lapsing, lapsed, reactivated",
+    ),
+    "trigger_with_an_unknown_flag": BadFile(
+        TRIGGERS,
+        _cells("", "orders_come_slower", to_flag="is_slow"),
+        "trigger_rules.csv, row 8, column to_flag: found 'is_slow'; accepted: one of "
+        "has_high_return_rate_by_value, has_high_return_rate_by_orders, is_single_channel, "
+        "is_discount_dependent, is_one_time_buyer, has_one_big_order, is_frequency_declining, "
+        "is_single_category, is_seasonal_buyer, is_engaged_not_buying, is_buying_not_engaged",
+    ),
+    "trigger_with_a_negative_wait": BadFile(
+        TRIGGERS,
+        _cells("", "came_back", reentry_wait_days="-1"),
+        "trigger_rules.csv, row 6, column reentry_wait_days: found '-1'; "
+        "accepted: a whole number from 0 to 10000",
+    ),
+    "trigger_without_a_condition": BadFile(
+        TRIGGERS,
+        _cells("", "came_back", to_stage=""),
+        "trigger_rules.csv, row 6, column to_segment: found no condition; "
+        "accepted: a segment, stage or flag, before or now",
+    ),
+    "trigger_from_and_to_the_same": BadFile(
+        TRIGGERS,
+        _cells("", "came_back", from_stage="reactivated"),
+        "trigger_rules.csv, row 6, column to_stage: found 'reactivated' on both sides; "
+        "accepted: another stage than from_stage, or a blank",
+    ),
+    "triggers_that_overlap": BadFile(
+        TRIGGERS,
+        _add(",came_back,,,lapsed,reactivated,,,,180,50,2024-01-01,,why"),
+        "trigger_rules.csv, row 10, column trigger_code: found 'came_back' on days that row 6 has "
+        "too; accepted: periods (valid_from to valid_to) that do not overlap",
+    ),
+    "trigger_that_ends_before_it_begins": BadFile(
+        TRIGGERS,
+        _cells("", "came_back", valid_from="2024-02-01", valid_to="2024-01-31"),
+        "trigger_rules.csv, row 6, column valid_to: found 2024-01-31; "
+        "accepted: a day from 2024-02-01 (valid_from) on",
+    ),
+    "day_that_does_not_exist": BadFile(
+        TRIGGERS,
+        _cells("", "came_back", valid_from="2024-02-30"),
+        "trigger_rules.csv, row 6, column valid_from: found '2024-02-30'; "
+        "accepted: a day, written as 2026-01-31",
+    ),
+    "audience_of_an_unknown_segment": BadFile(
+        LISTS,
+        _cells("lifecycle", "loyal_rhythm", segment_code="loyal"),
+        "audience_definitions.csv, row 5, column segment_code: found 'loyal'; "
+        "accepted: a segment of the scheme lifecycle in segments.csv",
+    ),
+    "audience_on_an_unknown_channel": BadFile(
+        LISTS,
+        _cells("lifecycle", "loyal_rhythm", channel="mail"),
+        "audience_definitions.csv, row 5, column channel: found 'mail'; "
+        "accepted: one of email, sms, push, phone, direct_mail, onsite, ads",
+    ),
+    "audience_of_an_unknown_trigger": BadFile(
+        LISTS,
+        _cells("", "welcome_second_order", trigger_code="high_value_slips"),
+        "audience_definitions.csv, row 4, column trigger_code: found 'high_value_slips'; "
+        "accepted: a trigger of trigger_rules.csv, of the same scheme or of none",
+    ),
+    "audience_with_half_a_trigger": BadFile(
+        LISTS,
+        _cells("", "welcome_second_order", trigger_days=""),
+        "audience_definitions.csv, row 4, column trigger_days: found a blank cell; "
+        "accepted: a value, since trigger_code has one",
+    ),
+    "audience_with_a_limit_and_no_window": BadFile(
+        LISTS,
+        _cells("lifecycle", "loyal_rhythm", contact_window_days=""),
+        "audience_definitions.csv, row 5, column contact_window_days: found a blank cell; "
+        "accepted: a value, since max_contacts has one",
+    ),
+    "audience_with_an_index_of_no_category": BadFile(
+        LISTS,
+        _cells("lifecycle", "loyal_rhythm", affinity_index_min="2"),
+        "audience_definitions.csv, row 5, column category: found a blank cell; "
+        "accepted: a category, since affinity_index_min has a value",
+    ),
+    "consent_that_nobody_can_give": BadFile(
+        LISTS,
+        _cells("lifecycle", "save_high_value", needs_consent="true"),
+        "audience_definitions.csv, row 2, column needs_consent: found true for the channel phone; "
+        "accepted: false (only email, sms and ads have a consent of their own)",
+    ),
+    "audiences_that_overlap": BadFile(
+        LISTS,
+        _add("lifecycle,welcome_second_order,Twice,,,,,,,,push,false,1,,,30,,2024-01-01,why"),
+        "audience_definitions.csv, row 14, column audience_code: found 'welcome_second_order' on "
+        "days that row 4 has too; accepted: periods (valid_from to valid_to) that do not overlap",
+    ),
+    "override_into_an_unknown_segment": BadFile(
+        OVERRIDES,
+        _add("c1,lifecycle,vip,why,Ann,,"),
+        "segment_overrides.csv, row 2, column segment_code: found 'vip'; "
+        "accepted: a segment of the scheme lifecycle in segments.csv",
+    ),
+    "override_without_a_reason": BadFile(
+        OVERRIDES,
+        _add("c1,lifecycle,lost,,Ann,,"),
+        "segment_overrides.csv, row 2, column reason: found a blank cell; accepted: a value",
+    ),
+    "overrides_that_overlap": BadFile(
+        OVERRIDES,
+        _add(
+            "c1,lifecycle,lost,why,Ann,,2024-01-31",
+            "c1,lifecycle,champions,why,Ann,2024-01-31,",
+        ),
+        "segment_overrides.csv, row 3, column customer_id: found 'c1' on days that row 2 has too; "
+        "accepted: periods (valid_from to valid_to) that do not overlap",
+    ),
+    "event_with_an_unknown_effect": BadFile(
+        TYPES,
+        _cells("sms_stop", channel_effect="stop"),
+        "engagement_event_types.csv, row 9, column channel_effect: found 'stop'; accepted: one of "
+        "stop_email, allow_email, stop_sms, allow_sms, stop_push, allow_push, stop_phone, "
+        "allow_phone, stop_direct_mail, allow_direct_mail, stop_ads, allow_ads, stop_all",
     ),
     "unknown_slot": BadFile(
         STRATEGIES,
