@@ -7,16 +7,21 @@
     transaction, says which slices a table has, and with which settings. -#}
 
 
-{#- The configuration of a sliced model. `policy`: the seeds whose cells its figures depend on; when
-    one is edited all slices are due again. -#}
-{% macro sliced(policy=[]) %}
+{#- The configuration of a sliced model.
+
+    policy: the seeds whose cells its figures depend on; when one is edited all slices are due again.
+    looks_back: for models whose slices depend on the slices before them, and so on the first date of
+        the history and on every rule. They are all due again when that date or any cell changes.
+    indexes: on PostgreSQL. -#}
+{% macro sliced(policy=[], looks_back=false, indexes=[{'columns': ['as_of_date']}]) %}
     {{ return({
         'materialized': 'incremental',
         'incremental_strategy': 'slices',
         'on_schema_change': 'fail',
-        'meta': {'sliced': true, 'policy': policy},
+        'meta': {'policy': policy, 'looks_back': looks_back},
         'pre_hook': '{{ wait_for_slices(' ~ tojson(policy) ~ ') }}',
-        'indexes': [{'columns': ['as_of_date']}] if target.type == 'postgres' else [],
+        'post_hook': '{{ log_slices() }}',
+        'indexes': indexes if target.type == 'postgres' else [],
     }) }}
 {% endmacro %}
 
@@ -30,7 +35,7 @@
 {#- Names the parents that dbt cannot see where they stand: behind conditions that hold only when the
     model runs. In a hook, so that unit tests need not give them. -#}
 {% macro wait_for_slices(policy) %}
-    {%- for parent in ['int_slice_log', 'int_as_of_dates', 'int_load_times'] + policy -%}
+    {%- for parent in ['int_slice_log', 'int_as_of_dates', 'int_load_times', 'policy_gate'] + policy -%}
         {%- do ref(parent) -%}
     {%- endfor -%}
 {% endmacro %}
@@ -52,14 +57,24 @@
 {% endmacro %}
 
 
-{#- A key of the cells of the given seeds: another cell, another key. -#}
-{% macro policy_key(seeds) %}
-    {%- set cells = [] -%}
-    {%- for seed in seeds -%}
+{#- A key of what the model's slices depend on beside data and scoring vars: other cells of its seeds,
+    another key. -#}
+{% macro slices_key() %}
+    {%- set parts = [] -%}
+    {%- for seed in model.config.meta.policy -%}
         {%- set rows = run_query('select * from ' ~ ref(seed)) -%}
-        {%- do cells.append([seed, rows.rows | map('join', '|') | sort | list]) -%}
+        {%- do parts.append([seed, rows.rows | map('join', '|') | sort | list]) -%}
     {%- endfor -%}
-    {{ return(local_md5(tojson(cells))) }}
+    {%- if model.config.meta.looks_back -%}
+        {%- set first_date = run_query(
+            'select min(as_of_date) from ' ~ ref('int_as_of_dates') ~ ' where is_grid'
+        ).rows[0][0] -%}
+        {%- set version = run_query('select policy_version from ' ~ ref('policy_gate')).rows[0][0] -%}
+        {%- do parts.append([
+            first_date | string, version, var('segment_scheme'), var('min_stay_days'),
+        ]) -%}
+    {%- endif -%}
+    {{ return(local_md5(tojson(parts))) }}
 {% endmacro %}
 
 
@@ -94,7 +109,7 @@ where {{ is_due('as_of_date') }}
         where
             slice_log.model_name = '{{ this.identifier }}'
             and slice_log.is_finished
-            and slice_log.policy_key = '{{ policy_key(model.config.meta.policy) }}'
+            and slice_log.policy_key = '{{ slices_key() }}'
             and slice_log.as_of_date not in (
                 select reopened.as_of_date
                 from {{ ref('int_as_of_dates') }} as reopened
@@ -155,33 +170,31 @@ where {{ is_due('as_of_date') }}
 {#- Writes down which slices the model has now: the hook of every sliced model. What stands there
     about a finished slice stays, so that late rows can be told. -#}
 {% macro log_slices() %}
-    {%- if model.config.meta.sliced -%}
-        delete from {{ ref('int_slice_log') }}
-        where
-            model_name = '{{ this.identifier }}'
-            {%- if has_slices() %}
-            and as_of_date not in (
-                select dates.as_of_date
-                from {{ ref('int_as_of_dates') }} as dates
-                where not ({{ is_due('dates.as_of_date') }})
-            )
-            {%- endif %};
-        insert into {{ ref('int_slice_log') }}
-            (model_name, as_of_date, is_finished, scoring_vars, policy_key, loaded_until)
-        select
-            '{{ this.identifier }}' as model_name,
-            dates.as_of_date,
-            not dates.is_current as is_finished,
-            {{ text_literal(scoring_vars()) }} as scoring_vars,
-            '{{ policy_key(model.config.meta.policy) }}' as policy_key,
-            load_times.loaded_until
-        from {{ ref('int_as_of_dates') }} as dates
-        cross join {{ ref('int_load_times') }} as load_times
-        where
-            dates.as_of_date not in (
-                select slice_log.as_of_date
-                from {{ ref('int_slice_log') }} as slice_log
-                where slice_log.model_name = '{{ this.identifier }}'
-            )
-    {%- endif -%}
+    delete from {{ ref('int_slice_log') }}
+    where
+        model_name = '{{ this.identifier }}'
+        {%- if has_slices() %}
+        and as_of_date not in (
+            select dates.as_of_date
+            from {{ ref('int_as_of_dates') }} as dates
+            where not ({{ is_due('dates.as_of_date') }})
+        )
+        {%- endif %};
+    insert into {{ ref('int_slice_log') }}
+        (model_name, as_of_date, is_finished, scoring_vars, policy_key, loaded_until)
+    select
+        '{{ this.identifier }}' as model_name,
+        dates.as_of_date,
+        not dates.is_current as is_finished,
+        {{ text_literal(scoring_vars()) }} as scoring_vars,
+        '{{ slices_key() }}' as policy_key,
+        load_times.loaded_until
+    from {{ ref('int_as_of_dates') }} as dates
+    cross join {{ ref('int_load_times') }} as load_times
+    where
+        dates.as_of_date not in (
+            select slice_log.as_of_date
+            from {{ ref('int_slice_log') }} as slice_log
+            where slice_log.model_name = '{{ this.identifier }}'
+        )
 {% endmacro %}

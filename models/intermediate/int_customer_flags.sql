@@ -3,7 +3,8 @@
 -- flag.
 {%- set flags = behaviour_flags() %}
 {%- set all_flags = flags + engagement_flags() %}
-{{ config(materialized='view') }}
+{{ config(**sliced(['behaviour_thresholds', 'engagement_event_types', 'excluded_categories',
+    'lifecycle_thresholds'])) }}
 with
 
 stages as (
@@ -13,6 +14,7 @@ stages as (
         customer_id,
         lifecycle_stage
     from {{ ref('int_lifecycle_stages') }}
+    {{ only_due('as_of_date') }}
 
 ),
 
@@ -25,6 +27,7 @@ engagement as (
         engagement.days_since_last_engagement <= thresholds.engaged_within_days as is_engaged
     from {{ ref('int_customer_engagement') }} as engagement
     cross join {{ ref('policy_behaviour_thresholds') }} as thresholds
+    {{ only_due('engagement.as_of_date') }}
 
 ),
 
@@ -38,6 +41,7 @@ behaviour as (
         {{ flag }}{% if not loop.last %},{% endif %}
         {% endfor %}
     from {{ ref('int_customer_behaviour') }}
+    {{ only_due('as_of_date') }}
 
 ),
 

@@ -2,13 +2,16 @@
 -- that a row of trigger_rules.csv names, at a grid date.
 -- A trigger does not fire again for the same customer within its re-entry wait. What fires depends on
 -- what fired before, so the candidates of a customer are walked through from the first on.
-{{ config(
+-- Dates that are finished are kept: only candidates of the others are looked for, and each goes on
+-- from the last time that its trigger fired.
+{{ config(**sliced(
+    looks_back=true,
     indexes=[
         {'columns': ['trigger_key'], 'unique': true},
         {'columns': ['customer_id']},
         {'columns': ['as_of_date']},
-    ] if target.type == 'postgres' else []
-) }}
+    ]
+)) }}
 {%- set scheme = text_literal(var('segment_scheme')) %}
 {%- set days_before = dbt.datediff(
     'state_lengths.since_date', 'candidates.as_of_date', 'day'
@@ -28,8 +31,7 @@ history as (
         lifecycle_stage,
         net_revenue,
         previous_as_of_date,
-        previous_segment_key,
-        previous_lifecycle_stage
+        previous_segment_key
     from {{ ref('customer_segment_history') }}
     where is_grid
 
@@ -44,6 +46,27 @@ flags as (
     from {{ ref('int_customer_flags') }}
 
 ),
+
+{% if has_slices() -%}
+kept_fires as (
+
+    select
+        customer_id,
+        trigger_code,
+        max(as_of_date) as as_of_date
+    from {{ this }}
+    where not ({{ is_due('as_of_date') }})
+    group by customer_id, trigger_code
+
+),
+
+{% endif -%}
+due_dates as (
+
+    {{ due_dates() }}
+
+),
+
 
 rules as (
 
@@ -73,13 +96,7 @@ states as (
 
     select
         history.*,
-        flags.flag_list,
-        lag(history.segment_code) over (
-            partition by history.customer_id order by history.as_of_date
-        ) as previous_segment_code,
-        lag(flags.flag_list) over (
-            partition by history.customer_id order by history.as_of_date
-        ) as previous_flag_list
+        flags.flag_list
     from history
     inner join flags
         on
@@ -102,18 +119,24 @@ moves as (
         states.net_revenue,
         states.previous_as_of_date,
         states.previous_segment_key,
-        coalesce(states.previous_segment_code, '') as previous_segment_code,
-        coalesce(states.previous_lifecycle_stage, '') as previous_lifecycle_stage,
-        coalesce(states.previous_flag_list, '|') as previous_flag_list
+        coalesce(earlier.segment_code, '') as previous_segment_code,
+        coalesce(earlier.lifecycle_stage, '') as previous_lifecycle_stage,
+        coalesce(earlier.flag_list, '|') as previous_flag_list
     from states
+    inner join due_dates
+        on states.as_of_date = due_dates.as_of_date
     cross join first_dates
+    left join states as earlier
+        on
+            states.customer_id = earlier.customer_id
+            and states.previous_as_of_date = earlier.as_of_date
     where
         states.as_of_date > first_dates.first_as_of_date
         and (
-            states.previous_as_of_date is null
-            or states.segment_code <> states.previous_segment_code
-            or states.lifecycle_stage <> states.previous_lifecycle_stage
-            or states.flag_list <> states.previous_flag_list
+            earlier.customer_id is null
+            or states.segment_code <> earlier.segment_code
+            or states.lifecycle_stage <> earlier.lifecycle_stage
+            or states.flag_list <> earlier.flag_list
         )
 
 ),
@@ -218,6 +241,15 @@ long_enough as (
     where
         candidates.minimum_days_before = 0
         or coalesce({{ days_before }}, 0) >= candidates.minimum_days_before
+    {%- if has_slices() %}
+    union all
+    select
+        as_of_date,
+        customer_id,
+        trigger_code,
+        0 as reentry_wait_days
+    from kept_fires
+    {%- endif %}
 
 ),
 

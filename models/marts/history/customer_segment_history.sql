@@ -6,13 +6,14 @@
 -- The first date of the history has none.
 -- `published_segment_key` is what audiences go by: with the var min_stay_days a move that the
 -- customer did not make by an order waits until it has lasted so long.
-{{ config(
+-- Dates that are finished are kept; the ones to compute go on from the last of them.
+{{ config(**sliced(
+    looks_back=true,
     indexes=[
         {'columns': ['as_of_date', 'customer_id'], 'unique': true},
         {'columns': ['customer_id']},
-        {'columns': ['segment_key']},
-    ] if target.type == 'postgres' else []
-) }}
+    ]
+)) }}
 {%- set scheme = text_literal(var('segment_scheme')) %}
 {%- set days_in_segment = dbt.datediff('segment_since_date', 'as_of_date', 'day') | trim %}
 {%- set min_stay_days = var('min_stay_days') | int %}
@@ -32,6 +33,7 @@ metrics as (
     from {{ ref('int_customer_metrics') }} as metrics
     inner join {{ ref('int_as_of_dates') }} as as_of_dates
         on metrics.as_of_date = as_of_dates.as_of_date
+    {{ only_due('metrics.as_of_date') }}
 
 ),
 
@@ -46,6 +48,7 @@ scores as (
         rfm_code,
         rfm_score
     from {{ ref('int_rfm_scores') }}
+    {{ only_due('as_of_date') }}
 
 ),
 
@@ -56,6 +59,7 @@ stages as (
         customer_id,
         lifecycle_stage
     from {{ ref('int_lifecycle_stages') }}
+    {{ only_due('as_of_date') }}
 
 ),
 
@@ -145,35 +149,82 @@ assigned as (
 
 ),
 
-with_previous as (
+keyed as (
 
     select
         assigned.*,
-        segments.segment_key,
-        lag(assigned.as_of_date) over (
-            partition by assigned.customer_id order by assigned.as_of_date
-        ) as previous_as_of_date,
-        lag(segments.segment_key) over (
-            partition by assigned.customer_id order by assigned.as_of_date
-        ) as previous_segment_key,
-        lag(assigned.lifecycle_stage) over (
-            partition by assigned.customer_id order by assigned.as_of_date
-        ) as previous_lifecycle_stage
+        segments.segment_key
     from assigned
     inner join segments
         on assigned.segment_code = segments.segment_code
 
 ),
 
-stays as (
+-- The last finished date, where the model has one: what comes next goes on from it.
+{% if has_slices() -%}
+kept as (
+
+    select
+        as_of_date,
+        customer_id,
+        segment_key,
+        lifecycle_stage,
+        segment_since_date,
+        published_segment_key
+    from {{ this }}
+    where
+        as_of_date in (
+            select max(finished.as_of_date)
+            from {{ ref('int_as_of_dates') }} as finished
+            where not ({{ is_due('finished.as_of_date') }})
+        )
+
+),
+
+{% endif -%}
+steps as (
 
     select
         *,
-        sum(case when segment_key = previous_segment_key then 0 else 1 end) over (
-            partition by customer_id order by as_of_date
-            rows between unbounded preceding and current row
-        ) as stay_number
-    from with_previous
+        cast(null as date) as kept_since_date,
+        cast(null as {{ dbt.type_string() }}) as kept_published_key,
+        false as is_kept
+    from keyed
+    {%- if has_slices() %}
+    union all
+    select
+        kept.as_of_date,
+        kept.customer_id,
+        {% for column in [
+            'order_count', 'net_revenue', 'is_scored', 'last_order_date', 'is_current', 'is_grid',
+            'recency_score', 'frequency_score', 'monetary_score', 'rfm_code', 'rfm_score',
+        ] %}
+        null as {{ column }},
+        {% endfor %}
+        kept.lifecycle_stage,
+        {% for column in [
+            'rule_segment_code', 'match_order', 'segment_code', 'is_overridden',
+        ] %}
+        null as {{ column }},
+        {% endfor %}
+        kept.segment_key,
+        kept.segment_since_date as kept_since_date,
+        kept.published_segment_key as kept_published_key,
+        true as is_kept
+    from kept
+    {%- endif %}
+
+),
+
+with_previous as (
+
+    select
+        *,
+        lag(as_of_date) over customer_dates as previous_as_of_date,
+        lag(segment_key) over customer_dates as previous_segment_key,
+        lag(lifecycle_stage) over customer_dates as previous_lifecycle_stage
+    from steps
+    window customer_dates as (partition by customer_id order by as_of_date)
 
 ),
 
@@ -181,8 +232,17 @@ dated_stays as (
 
     select
         *,
-        min(as_of_date) over (partition by customer_id, stay_number) as segment_since_date
-    from stays
+        max(
+            case
+                when is_kept then kept_since_date
+                when previous_segment_key is null or segment_key <> previous_segment_key
+                    then as_of_date
+            end
+        ) over (
+            partition by customer_id order by as_of_date
+            rows between unbounded preceding and current row
+        ) as segment_since_date
+    from with_previous
 
 ),
 
@@ -191,7 +251,8 @@ confirmed as (
 
     select
         *,
-        previous_as_of_date is null
+        is_kept
+        or previous_as_of_date is null
         or is_overridden
         or coalesce(last_order_date >= previous_as_of_date, false)
         or {{ days_in_segment }} >= {{ min_stay_days }} as is_confirmed
@@ -215,7 +276,7 @@ published as (
 
     select
         *,
-        max(case when is_confirmed then segment_key end) over (
+        max(case when is_confirmed then coalesce(kept_published_key, segment_key) end) over (
             partition by customer_id, confirmation_number
         ) as published_segment_key
     from numbered_confirmations
@@ -261,3 +322,4 @@ select
     segment_since_date,
     last_order_date
 from published
+where not is_kept
