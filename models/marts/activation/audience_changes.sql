@@ -225,7 +225,8 @@ select
     changes.segment_key,
     changes.strategy_code,
     changes.incentive_type,
-    changes.incentive_depth_pct,
+    -- With its digits: PostgreSQL forgets them in a union, and the log would seem to change shape.
+    cast(changes.incentive_depth_pct as numeric(18, 6)) as incentive_depth_pct,
     changes.row_hash,
     policy_gate.policy_version,
     changes.as_of_date,

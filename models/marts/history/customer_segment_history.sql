@@ -312,7 +312,8 @@ select
     {{ dbt.concat([text_literal(var('segment_scheme') ~ ':'), 'rule_segment_code']) }}
         as rule_segment_key,
     order_count,
-    net_revenue,
+    -- With its digits, which PostgreSQL forgets in a union.
+    cast(net_revenue as {{ type_money() }}) as net_revenue,
     cast({{ days_in_segment }} as integer) as days_in_segment,
     is_scored,
     is_overridden,
