@@ -332,9 +332,6 @@ def dbt(
     if done.returncode:
         raise RuntimeError(f"dbt {' '.join(command)} failed:\n{done.stdout[-3000:]}{done.stderr}")
     results = json.loads((folder / "target" / "run_results.json").read_text())["results"]
-    if os.environ.get("RFM_TIMES"):
-        for r in sorted(results, key=lambda r: -r["execution_time"])[:22]:
-            print(round(r["execution_time"], 2), r["unique_id"])
     return sum(result["execution_time"] for result in results)
 
 

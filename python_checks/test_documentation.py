@@ -63,16 +63,17 @@ def test_every_mart_has_a_row_in_the_readme():
     assert marts <= set(re.findall(r"^\| `([a-z_]+)` \|", text, flags=re.MULTILINE))
 
 
-def test_every_kind_of_build_warning_is_printed():
+def test_every_kind_of_warning_is_printed():
     macro = (PROJECT_ROOT / "macros/checks/print_build_warnings.sql").read_text()
     printed = re.findall(r"'([a-z_]+)'", macro.partition("build_warning_codes() %}")[2])
-    yml = yaml.safe_load(
-        re.sub(
-            r"\{\{.*?\}\}", "x", (PROJECT_ROOT / "models/marts/reporting/_reporting.yml").read_text()
+    for folder, name in (("reporting", "build_warnings"), ("activation", "activation_warnings")):
+        text = (PROJECT_ROOT / f"models/marts/{folder}/_{folder}.yml").read_text()
+        models = yaml.safe_load(re.sub(r"\{\{.*?\}\}", "x", text))["models"]
+        (mart,) = (model for model in models if model["name"] == name)
+        (column,) = (column for column in mart["columns"] if column["name"] == "warning_code")
+        (known,) = (
+            test["accepted_values"]["arguments"]["values"]
+            for test in column["data_tests"]
+            if isinstance(test, dict)
         )
-    )
-    (mart,) = (model for model in yml["models"] if model["name"] == "build_warnings")
-    (column,) = (column for column in mart["columns"] if column["name"] == "warning_code")
-    (test,) = column["data_tests"]
-    known = test["accepted_values"]["arguments"]["values"]
-    assert sorted(known) == sorted(code for code in printed if code in known)
+        assert sorted(known) == sorted(code for code in printed if code in known)

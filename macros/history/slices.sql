@@ -94,7 +94,11 @@ where {{ is_due('as_of_date') }}
     or and. -#}
 {% macro only_due(column, keyword='where') %}
     {%- if has_slices() %}
-    {{ keyword }} {{ is_due(column) }}
+    {{ keyword }} {{ column }} in (
+        select due.as_of_date
+        from {{ ref('int_as_of_dates') }} as due
+        where {{ is_due('due.as_of_date') }}
+    )
     {%- endif %}
 {% endmacro %}
 

@@ -67,7 +67,6 @@ due_dates as (
 
 ),
 
-
 rules as (
 
     select *
@@ -92,16 +91,35 @@ first_dates as (
 
 ),
 
-states as (
+due_states as (
 
     select
         history.*,
+        flags.flag_list
+    from history
+    inner join due_dates
+        on history.as_of_date = due_dates.as_of_date
+    inner join flags
+        on
+            history.as_of_date = flags.as_of_date
+            and history.customer_id = flags.customer_id
+
+),
+
+states_before as (
+
+    select
+        history.as_of_date,
+        history.customer_id,
+        history.segment_code,
+        history.lifecycle_stage,
         flags.flag_list
     from history
     inner join flags
         on
             history.as_of_date = flags.as_of_date
             and history.customer_id = flags.customer_id
+    where history.as_of_date in (select due_states.previous_as_of_date from due_states)
 
 ),
 
@@ -110,33 +128,31 @@ states as (
 moves as (
 
     select
-        states.as_of_date,
-        states.customer_id,
-        states.segment_key,
-        states.segment_code,
-        states.lifecycle_stage,
-        states.flag_list,
-        states.net_revenue,
-        states.previous_as_of_date,
-        states.previous_segment_key,
-        coalesce(earlier.segment_code, '') as previous_segment_code,
-        coalesce(earlier.lifecycle_stage, '') as previous_lifecycle_stage,
-        coalesce(earlier.flag_list, '|') as previous_flag_list
-    from states
-    inner join due_dates
-        on states.as_of_date = due_dates.as_of_date
+        due_states.as_of_date,
+        due_states.customer_id,
+        due_states.segment_key,
+        due_states.segment_code,
+        due_states.lifecycle_stage,
+        due_states.flag_list,
+        due_states.net_revenue,
+        due_states.previous_as_of_date,
+        due_states.previous_segment_key,
+        coalesce(states_before.segment_code, '') as previous_segment_code,
+        coalesce(states_before.lifecycle_stage, '') as previous_lifecycle_stage,
+        coalesce(states_before.flag_list, '|') as previous_flag_list
+    from due_states
     cross join first_dates
-    left join states as earlier
+    left join states_before
         on
-            states.customer_id = earlier.customer_id
-            and states.previous_as_of_date = earlier.as_of_date
+            due_states.customer_id = states_before.customer_id
+            and due_states.previous_as_of_date = states_before.as_of_date
     where
-        states.as_of_date > first_dates.first_as_of_date
+        due_states.as_of_date > first_dates.first_as_of_date
         and (
-            earlier.customer_id is null
-            or states.segment_code <> earlier.segment_code
-            or states.lifecycle_stage <> earlier.lifecycle_stage
-            or states.flag_list <> earlier.flag_list
+            states_before.customer_id is null
+            or due_states.segment_code <> states_before.segment_code
+            or due_states.lifecycle_stage <> states_before.lifecycle_stage
+            or due_states.flag_list <> states_before.flag_list
         )
 
 ),
@@ -177,27 +193,49 @@ candidates as (
 
 ),
 
--- How long the state before had lasted: since the latest date that was not in it, among those that
--- need to know. The state before a rule that names none is not being in the state it leads to.
+-- How long the state before had lasted, for those rules that ask: since the latest date that was not
+-- in it. The state before a rule that names none is not being in the state it leads to.
+asking as (
+
+    select * from candidates
+    where minimum_days_before > 0
+
+),
+
+states_of_asking as (
+
+    select
+        history.as_of_date,
+        history.customer_id,
+        history.segment_code,
+        history.lifecycle_stage,
+        flags.flag_list
+    from history
+    inner join flags
+        on
+            history.as_of_date = flags.as_of_date
+            and history.customer_id = flags.customer_id
+    where history.customer_id in (select asking.customer_id from asking)
+
+),
+
 earlier_states as (
 
     select
-        candidates.as_of_date,
-        candidates.customer_id,
-        candidates.trigger_code,
+        asking.as_of_date,
+        asking.customer_id,
+        asking.trigger_code,
         states.as_of_date as earlier_date,
         case
-            when coalesce(candidates.from_segment, candidates.from_stage, candidates.from_flag)
-                is null
-                then not ({{ in_state('candidates', 'to', 'states') }})
-            else {{ in_state('candidates', 'from', 'states') }}
+            when coalesce(asking.from_segment, asking.from_stage, asking.from_flag) is null
+                then not ({{ in_state('asking', 'to', 'states') }})
+            else {{ in_state('asking', 'from', 'states') }}
         end as is_in_state
-    from candidates
-    inner join states
+    from asking
+    inner join states_of_asking as states
         on
-            candidates.customer_id = states.customer_id
-            and candidates.as_of_date > states.as_of_date
-    where candidates.minimum_days_before > 0
+            asking.customer_id = states.customer_id
+            and asking.as_of_date > states.as_of_date
 
 ),
 
