@@ -15,6 +15,7 @@ from python_checks.behaviour_cases import AS_OF_DATE, COLUMN_TYPES
 from python_checks.dbt_project import PROJECT_ROOT, TARGETS, Project, builds, object_frame, on
 from python_checks.expected_marts import differences, plain, read_policy
 from python_checks.test_behaviour_agree import TABLES
+from python_checks.test_marts_agree import load_part
 
 MARTS = {
     "customer_segment_history": ("as_of_date", "customer_id"),
@@ -80,14 +81,18 @@ def build(project: Project, day: dt.date, *arguments: str, **more: Any) -> None:
     assert run.success, run.problems
 
 
+def in_order(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows ordered by all that they hold."""
+    text = pd.Series(["|".join(map(str, row)) for row in rows.itertuples(index=False)], dtype=object)
+    return rows.iloc[text.argsort(kind="stable")].reset_index(drop=True)
+
+
 def relations(project: Project, names: Sequence[str]) -> dict[str, pd.DataFrame]:
     """Relations in one order of their rows."""
     found = {}
     for name in names:
-        schema = "rfm_intermediate" if name in SLICED else "rfm_marts"
-        rows = plain(project.read(f"{schema}.{name}"))
-        order = ["|".join(map(str, row)) for row in rows.itertuples(index=False)]
-        found[name] = rows.iloc[pd.Series(order).argsort(kind="stable")].reset_index(drop=True)
+        schema = "rfm_marts" if name in MARTS else "rfm_intermediate"
+        found[name] = in_order(plain(project.read(f"{schema}.{name}")))
     return found
 
 
@@ -215,6 +220,61 @@ def test_finished_slices_stay_and_late_rows_are_counted(built):
     known = reopened[history]
     dates = known.loc[known["customer_id"] == "late customer", "as_of_date"]
     assert set(dates) == set(TEN_DATES[-2:])
+
+
+LATER = dt.date(2017, 11, 20)
+
+
+def build_with_later_real_sales(project: Project) -> list[Any]:
+    """The demo's households: all slices with the sales before a day, then with all sales."""
+    project.load(load_part)
+    sales = "create table raw.all_sales as select * from raw.fact_sales"
+    project.execute(sales)
+    project.execute(f"delete from raw.fact_sales where sale_date >= date '{LATER}'")
+    names = [*SLICED, "customer_segment_history", "segment_transitions", "retention_triggers"]
+    settings = {
+        "latest_plausible_date": "2018-12-31",
+        "using_customers": True,
+        "using_products": True,
+        "using_engagement_events": True,
+        "using_campaign_contacts": True,
+    }
+    found = []
+    for more in ({}, {"as_of_date": LATER.isoformat()}, {}):
+        if found:
+            project.execute("delete from raw.fact_sales")
+            project.execute("insert into raw.fact_sales select * from raw.all_sales")
+        run = project.dbt("run", "--exclude", "marts.reporting", vars=settings | more)
+        assert run.success, run.problems
+        found.append(relations(project, names))
+    return found
+
+
+@builds(on("duckdb", build_with_later_real_sales))
+def test_past_slices_of_real_data_stay_when_later_sales_arrive(built):
+    before, same_day, after = built
+    for name, rows in before.items():
+        assert len(rows), name
+        pd.testing.assert_frame_equal(rows, same_day[name], obj=name)
+    # Two months later the history begins two months later: what looks back to its first date differs
+    # there, scores, stages, flags and segments do not.
+    looking_back = (
+        *("previous_as_of_date", "previous_segment_key", "previous_lifecycle_stage"),
+        *("segment_since_date", "days_in_segment", "is_current"),
+    )
+    for name in (*SLICED, "customer_segment_history"):
+        earlier, later = before[name], after[name]
+        common = sorted(set(later["as_of_date"]) & set(earlier["as_of_date"]) - {LATER})
+        assert len(common) == 10, name
+        rows = [
+            in_order(
+                frame[frame["as_of_date"].isin(common)].drop(
+                    columns=[column for column in looking_back if column in frame]
+                )
+            )
+            for frame in (earlier, later)
+        ]
+        pd.testing.assert_frame_equal(*rows, obj=name)
 
 
 def build_after_edits(project: Project) -> list[Any]:
