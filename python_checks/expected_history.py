@@ -58,6 +58,7 @@ def add_movement(rows: Iterable[Row], min_stay_days: int = 0) -> list[Row]:
             confirmed = (
                 not before
                 or row["is_overridden"]
+                or previous["is_overridden"]
                 or (ordered is not None and ordered >= previous["as_of_date"])
                 or row["days_in_segment"] >= min_stay_days
             )
@@ -243,9 +244,9 @@ def audience_rows(
 ) -> list[Row]:
     """Every customer who fits an audience, with the first reason against contacting, or None.
 
-    `customers`: customer_id, segment (published code), lifecycle_stage, flags, last_order_date.
-    `suppressed`: codes of suppressed segments. `top_categories`: customer → {category in small
-    letters: affinity index}. `contacts`, `effects`: what happened before `day`. `people`: email,
+    `customers`: customer_id, segment (published code), actual (code), lifecycle_stage, flags,
+    last_order_date. `suppressed`: codes of suppressed segments. `top_categories`: customer →
+    {category in small letters: affinity index}. `contacts`, `effects`: all of them. `people`: email,
     phone (usable ones), is_internal and the consents.
     """
     result = []
@@ -294,7 +295,7 @@ def audience_rows(
             needs_consent = rule["needs_consent"].lower() in ("true", "yes", "1")
             reasons = {
                 "internal_customer": person.get("is_internal", False),
-                "suppressed_segment": customer["segment"] in suppressed,
+                "suppressed_segment": bool({customer["segment"], customer["actual"]} & suppressed),
                 "opted_out": consent is False,
                 "bounced_or_unsubscribed": _is_stopped(effects.get(name, ()), channel),
                 "no_consent": needs_consent and consent is None,

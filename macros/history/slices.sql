@@ -9,17 +9,18 @@
 
 {#- The configuration of a sliced model.
 
-    policy: the seeds whose cells its figures depend on; when one is edited all slices are due again.
+    When a threshold or an event type is edited all slices of all models are due again: one key for
+    the whole chain, since slices of one date must come from the same data.
     looks_back: for models whose slices depend on the slices before them, and so on the first date of
         the history and on every rule. They are all due again when that date or any cell changes.
     indexes: on PostgreSQL. -#}
-{% macro sliced(policy=[], looks_back=false, indexes=[{'columns': ['as_of_date']}]) %}
+{% macro sliced(looks_back=false, indexes=[{'columns': ['as_of_date']}]) %}
     {{ return({
         'materialized': 'incremental',
         'incremental_strategy': 'slices',
         'on_schema_change': 'fail',
-        'meta': {'policy': policy, 'looks_back': looks_back},
-        'pre_hook': '{{ wait_for_slices(' ~ tojson(policy) ~ ') }}',
+        'meta': {'looks_back': looks_back},
+        'pre_hook': '{{ wait_for_slices() }}',
         'post_hook': '{{ log_slices() }}',
         'indexes': indexes if target.type == 'postgres' else [],
     }) }}
@@ -34,8 +35,9 @@
 
 {#- Names the parents that dbt cannot see where they stand: behind conditions that hold only when the
     model runs. In a hook, so that unit tests need not give them. -#}
-{% macro wait_for_slices(policy) %}
-    {%- for parent in ['int_slice_log', 'int_as_of_dates', 'int_load_times', 'policy_gate'] + policy -%}
+{% macro wait_for_slices() %}
+    {%- for parent in ['int_slice_log', 'int_as_of_dates', 'int_load_times', 'policy_gate']
+        + slice_seeds() -%}
         {%- do ref(parent) -%}
     {%- endfor -%}
 {% endmacro %}
@@ -49,7 +51,9 @@
         'count_zero_value_orders', 'default_purchase_gap_days', 'engagement_weight',
         'frequency_weight', 'gap_prior_strength', 'lookback_days', 'min_group_customers',
         'monetary_weight', 'recency_weight', 'rfm_basis', 'score_group', 'score_tiles', 'tie_method',
-        'using_customers', 'using_engagement_events', 'using_products',
+        'using_customers', 'using_engagement_events', 'using_products', 'source_schema',
+        'sales_table', 'sales_columns', 'customers_table', 'customers_columns', 'products_table',
+        'products_columns', 'engagement_events_table', 'engagement_events_columns',
     ] -%}
         {%- do values.update({name: var(name)}) -%}
     {%- endfor -%}
@@ -57,11 +61,20 @@
 {% endmacro %}
 
 
+{#- The policy files whose cells stored figures depend on. -#}
+{% macro slice_seeds() %}
+    {{ return([
+        'behaviour_thresholds', 'engagement_event_types', 'excluded_categories', 'fixed_cut_points',
+        'lifecycle_thresholds',
+    ]) }}
+{% endmacro %}
+
+
 {#- A key of what the model's slices depend on beside data and scoring vars: other cells of its seeds,
     another key. -#}
 {% macro slices_key() %}
     {%- set parts = [] -%}
-    {%- for seed in model.config.meta.policy -%}
+    {%- for seed in slice_seeds() -%}
         {%- set rows = run_query('select * from ' ~ ref(seed)) -%}
         {%- do parts.append([seed, rows.rows | map('join', '|') | sort | list]) -%}
     {%- endfor -%}
@@ -71,7 +84,8 @@
         ).rows[0][0] -%}
         {%- set version = run_query('select policy_version from ' ~ ref('policy_gate')).rows[0][0] -%}
         {%- do parts.append([
-            first_date | string, version, var('segment_scheme'), var('min_stay_days'),
+            first_date | string, version, var('history_grain'), var('segment_scheme'),
+            var('min_stay_days'),
         ]) -%}
     {%- endif -%}
     {{ return(local_md5(tojson(parts))) }}
@@ -115,9 +129,9 @@ where {{ is_due('as_of_date') }}
             and slice_log.is_finished
             and slice_log.policy_key = '{{ slices_key() }}'
             and slice_log.as_of_date not in (
-                select reopened.as_of_date
-                from {{ ref('int_as_of_dates') }} as reopened
-                where reopened.is_reopened
+                select again.as_of_date
+                from {{ ref('int_as_of_dates') }} as again
+                where again.is_current or again.is_reopened
             )
     )
 {%- endmacro %}
@@ -165,7 +179,9 @@ where {{ is_due('as_of_date') }}
         select dates.as_of_date
         from {{ ref('int_as_of_dates') }} as dates
         where not ({{ is_due('dates.as_of_date') }})
-    );
+    )
+    -- Also where another run has just finished the same date.
+    or as_of_date in (select computed.as_of_date from {{ arguments['temp_relation'] }} as computed);
     insert into {{ arguments['target_relation'] }} ({{ columns }})
     select {{ columns }} from {{ arguments['temp_relation'] }}
 {% endmacro %}

@@ -9,7 +9,7 @@
 {%- endmacro %}
 
 
-{#- The channels for which the customers source says who can be reached. -#}
+{#- The channels of audiences. -#}
 {% macro reachable_channels() %}
-    {{ return(['email', 'sms', 'phone', 'ads']) }}
+    {{ return(['email', 'sms', 'phone', 'ads', 'push', 'direct_mail', 'onsite']) }}
 {% endmacro %}

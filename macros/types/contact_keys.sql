@@ -33,7 +33,10 @@
         when {{ matches(digits.sql, '^00[1-9][0-9]{6,14}$') }}
             then {{ dbt.concat(["'+'", "substring(" ~ digits.sql ~ ", 3)"]) }}
         {%- if code is not none %}
-        when {{ matches(digits.sql, '^0?[1-9][0-9]{3,13}$') }}
+        -- Without a 0 in front a number that begins with the country code can be either.
+        when
+            {{ matches(digits.sql, '^0?[1-9][0-9]{3,' ~ (14 - code | string | length) ~ '}$') }}
+            and not {{ matches(digits.sql, '^' ~ code) }}
             then {{ dbt.concat([
                 "'+" ~ code ~ "'",
                 "case when " ~ digits.sql ~ " like '0%' then substring(" ~ digits.sql ~ ", 2) else "

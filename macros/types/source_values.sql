@@ -175,7 +175,11 @@
         cast(null as boolean)
     {%- else -%}
         case
+            {%- if family == 'float' %}
+            when {{ expression }} > -1e300 and {{ expression }} < 1e300
+            {%- else %}
             when {{ source_text(expression, family) }} is not null
+            {%- endif %}
                 then {{ source_boolean(expression, family) }}
         end
     {%- endif -%}

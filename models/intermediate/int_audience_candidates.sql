@@ -15,6 +15,7 @@ customers as (
         segments.as_of_date,
         segments.customer_id,
         segments.published_segment_key as segment_key,
+        segments.segment_key as actual_segment_key,
         policy_segments.segment_code,
         segments.lifecycle_stage,
         segments.last_order_date,
@@ -83,6 +84,7 @@ fitting as (
         definitions.contact_window_days,
         definitions.expires_after_days,
         customers.segment_key,
+        customers.actual_segment_key,
         customers.last_order_date,
         triggers.trigger_date
     from definitions
@@ -118,6 +120,8 @@ fitting as (
 
 ),
 
+-- Whoever has asked us to stop or was contacted after the last sale is left alone too: all events
+-- and contacts count here, whatever the as-of date.
 contact_days as (
 
     select
@@ -125,8 +129,6 @@ contact_days as (
         contacts.contact_date,
         count(*) as contact_count
     from {{ ref('stg_campaign_contacts') }} as contacts
-    inner join current_dates
-        on contacts.contact_date < current_dates.as_of_date
     group by contacts.customer_id, contacts.contact_date
 
 ),
@@ -156,8 +158,6 @@ channel_effects as (
     from {{ ref('int_event_days') }} as event_days
     inner join {{ ref('policy_event_types') }} as event_types
         on event_days.event_type = event_types.event_type
-    inner join current_dates
-        on event_days.event_date < current_dates.as_of_date
     where event_types.channel_effect is not null
     group by event_days.customer_id, event_types.channel_effect
 
@@ -165,7 +165,7 @@ channel_effects as (
 
 channels as (
 
-    {% for channel in ['email', 'sms', 'push', 'phone', 'direct_mail', 'onsite', 'ads'] %}
+    {% for channel in reachable_channels() %}
     select '{{ channel }}' as channel
     {% if not loop.last %}union all{% endif %}
     {% endfor %}
@@ -224,7 +224,7 @@ known as (
         strategies.strategy_code,
         strategies.incentive_type,
         strategies.incentive_depth_pct,
-        strategies.is_suppressed,
+        strategies.is_suppressed or actual_strategies.is_suppressed as is_suppressed,
         addresses.email_sha256,
         addresses.phone_sha256,
         addresses.email_consent,
@@ -245,6 +245,8 @@ known as (
     from fitting
     inner join strategies
         on fitting.segment_key = strategies.segment_key
+    inner join strategies as actual_strategies
+        on fitting.actual_segment_key = actual_strategies.segment_key
     left join {{ ref('stg_customers') }} as addresses
         on fitting.customer_id = addresses.customer_id
     left join stops
@@ -319,6 +321,12 @@ select
     and coalesce(ads_consent, false)
     and has_email_or_phone
     and not {{ has_flag('stopped_channels', "'ads'") }} as is_reachable_by_ads,
+    not is_internal
+    and not {{ has_flag('stopped_channels', "'push'") }} as is_reachable_by_push,
+    not is_internal
+    and not {{ has_flag('stopped_channels', "'direct_mail'") }} as is_reachable_by_direct_mail,
+    not is_internal
+    and not {{ has_flag('stopped_channels', "'onsite'") }} as is_reachable_by_onsite,
     expires_after_days,
     trigger_date,
     case

@@ -1,7 +1,7 @@
 -- Grain: one row per (as_of_date, customer_id), every customer who ever ordered before the date.
 -- What is odd about a customer, over all history before the date: first as figures, then as flags
 -- against behaviour_thresholds.csv. Null = cannot be known; false = known and not so.
-{{ config(**sliced(['behaviour_thresholds', 'excluded_categories'])) }}
+{{ config(**sliced()) }}
 {%- set recent_days = dbt.datediff(
     'lifecycle.third_last_order_date', 'lifecycle.as_of_date', 'day'
 ) | trim %}

@@ -1,5 +1,5 @@
 -- Grain: one row per (as_of_date, customer_id, category) with spend above 0 before the date.
-{{ config(**sliced(['excluded_categories'])) }}
+{{ config(**sliced()) }}
 with
 
 as_of_dates as (

@@ -3,7 +3,7 @@
 -- Known customers without an event count with 0: to be silent is the lowest engagement. The score
 -- is NTILE in closed form over the histogram, as in int_score_tiles, over all customers known at
 -- the date.
-{{ config(**sliced(['engagement_event_types'])) }}
+{{ config(**sliced()) }}
 {%- set tiles = var('score_tiles') | int %}
 {%- set is_split = var('tie_method') == 'split' %}
 with

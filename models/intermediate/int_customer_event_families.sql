@@ -1,5 +1,5 @@
 -- Grain: one row per (as_of_date, customer_id, event_family) with an event before the date.
-{{ config(**sliced(['engagement_event_types'])) }}
+{{ config(**sliced()) }}
 {%- set days_ago = dbt.datediff('event_days.event_date', 'as_of_dates.as_of_date', 'day') | trim %}
 {%- set days_since = dbt.datediff('last_event_date', 'as_of_date', 'day') | trim %}
 {%- set days_engaged = dbt.datediff('last_engagement_date', 'as_of_date', 'day') | trim %}

@@ -3,8 +3,7 @@
 -- flag.
 {%- set flags = behaviour_flags() %}
 {%- set all_flags = flags + engagement_flags() %}
-{{ config(**sliced(['behaviour_thresholds', 'engagement_event_types', 'excluded_categories',
-    'lifecycle_thresholds'])) }}
+{{ config(**sliced()) }}
 with
 
 stages as (

@@ -2,7 +2,7 @@
 -- `is_scored` = at least one order in the window; the others are prospects (never ordered) or
 -- dormant. The `scored_*` columns are what recency, frequency and monetary are scored on: orders,
 -- or with the var rfm_basis activity orders and weighted events.
-{{ config(**sliced(['engagement_event_types'])) }}
+{{ config(**sliced()) }}
 {%- set lookback_days = var('lookback_days') %}
 {%- set in_window = '{}' if lookback_days is none
     else 'case when is_in_window then {} else 0 end' %}

@@ -3,7 +3,7 @@
 -- customer had `gap_prior_strength` average gaps more. Who is new is judged by the group's gap: a
 -- long pause makes the own gap long, and would make its customer new again.
 -- Ratios are rounded before they are compared: the same stage on every engine.
-{{ config(**sliced(['lifecycle_thresholds'])) }}
+{{ config(**sliced()) }}
 {%- set prior = 'cast(' ~ var('gap_prior_strength') ~ ' as ' ~ type_double() ~ ')' %}
 {%- set own_days = dbt.datediff('gaps.first_order_date', 'gaps.last_order_date', 'day') | trim %}
 {%- set days_before_last = dbt.datediff(

@@ -4,7 +4,7 @@
 -- joins without statistics.
 -- Under rfm_basis activity the `sales_*` dimensions are scored too, for the contract alone.
 -- `<dimension>_score_of_five` feeds the fixed contract customer_rfm, whatever the number of tiles.
-{{ config(**sliced(['engagement_event_types', 'fixed_cut_points'])) }}
+{{ config(**sliced()) }}
 {%- set dimensions = scored_measures() %}
 {%- set sales_measures = ['days_since_last_order', 'order_count', 'net_revenue'] %}
 {%- set is_activity = var('rfm_basis') == 'activity' %}

@@ -2,7 +2,7 @@
 -- The histogram of distinct values knows everything that NTILE does: how many customers stand
 -- before a value and how many share it. Scoring it instead of the customers is several times faster
 -- and settles ties once.
-{{ config(**sliced(['engagement_event_types', 'fixed_cut_points'])) }}
+{{ config(**sliced()) }}
 {%- set dimensions = scored_measures() %}
 {%- set tiles = var('score_tiles') | int %}
 with

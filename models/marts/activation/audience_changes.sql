@@ -119,7 +119,8 @@ timed_runs as (
             as timestamp
         ) as changed_at
     from runs
-    where not is_outdated
+    -- A date that cannot be yet would silence every run until it has come.
+    where not is_outdated and as_of_date <= {{ date_literal(latest_plausible_date()) }}
 
 ),
 

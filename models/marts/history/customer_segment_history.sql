@@ -170,7 +170,8 @@ kept as (
         segment_key,
         lifecycle_stage,
         segment_since_date,
-        published_segment_key
+        published_segment_key,
+        is_overridden
     from {{ this }}
     where
         as_of_date in (
@@ -203,10 +204,11 @@ steps as (
         {% endfor %}
         kept.lifecycle_stage,
         {% for column in [
-            'rule_segment_code', 'match_order', 'segment_code', 'is_overridden',
+            'rule_segment_code', 'match_order', 'segment_code',
         ] %}
         null as {{ column }},
         {% endfor %}
+        kept.is_overridden,
         kept.segment_key,
         kept.segment_since_date as kept_since_date,
         kept.published_segment_key as kept_published_key,
@@ -222,7 +224,8 @@ with_previous as (
         *,
         lag(as_of_date) over customer_dates as previous_as_of_date,
         lag(segment_key) over customer_dates as previous_segment_key,
-        lag(lifecycle_stage) over customer_dates as previous_lifecycle_stage
+        lag(lifecycle_stage) over customer_dates as previous_lifecycle_stage,
+        coalesce(lag(is_overridden) over customer_dates, false) as was_overridden
     from steps
     window customer_dates as (partition by customer_id order by as_of_date)
 
@@ -254,6 +257,7 @@ confirmed as (
         is_kept
         or previous_as_of_date is null
         or is_overridden
+        or was_overridden
         or coalesce(last_order_date >= previous_as_of_date, false)
         or {{ days_in_segment }} >= {{ min_stay_days }} as is_confirmed
     from dated_stays

@@ -76,14 +76,17 @@ sliced as (
         sizes.scored_count,
         sizes.net_revenue,
         {% if 'sales' in late_sources -%}
-        coalesce(late_sales.late_sale_count, 0) as late_sale_count,
-        coalesce(late_sales.late_net_revenue, 0) as late_net_revenue,
+        case when computed.loaded_until is not null then coalesce(late_sales.late_sale_count, 0) end
+            as late_sale_count,
+        case when computed.loaded_until is not null then coalesce(late_sales.late_net_revenue, 0) end
+            as late_net_revenue,
         {% else -%}
         cast(null as integer) as late_sale_count,
         cast(null as {{ type_money_total() }}) as late_net_revenue,
         {% endif -%}
         {% if 'engagement_events' in late_sources -%}
-        coalesce(late_events.late_event_count, 0) as late_event_count,
+        case when computed.loaded_until is not null then coalesce(late_events.late_event_count, 0) end
+            as late_event_count,
         {% else -%}
         cast(null as integer) as late_event_count,
         {% endif -%}
@@ -92,6 +95,8 @@ sliced as (
     from as_of_dates
     left join sizes
         on as_of_dates.as_of_date = sizes.as_of_date
+    left join computed
+        on as_of_dates.as_of_date = computed.as_of_date
     {%- if 'sales' in late_sources %}
     left join late_sales
         on as_of_dates.as_of_date = late_sales.as_of_date

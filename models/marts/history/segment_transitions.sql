@@ -63,10 +63,13 @@ moves as (
         history.is_overridden or earlier.is_overridden as is_by_hand,
         history.lifecycle_stage <> history.previous_lifecycle_stage as has_other_stage,
         coalesce(history.last_order_date >= history.previous_as_of_date, false)
+        {%- if var('lookback_days') is none %}
+        -- A return. Within a look-back window it could also be one that left the window.
         or (
             history.order_count = earlier.order_count
             and history.net_revenue <> earlier.net_revenue
-        ) as has_bought,
+        )
+        {%- endif %} as has_bought,
         {% if by_activity -%}
         coalesce(metrics.scored_recency_days <= {{ days_since_previous }}, false) as has_acted,
         {% else -%}
