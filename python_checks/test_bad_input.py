@@ -1044,7 +1044,7 @@ def build_shapes(project: Project) -> list[tuple[Run, dict[str, list[str]]]]:
         "segment_scheme": "classic_eleven",
         "recency_weight": 0.5,
     }
-    builds.append((project.dbt("run", vars=vars), columns_of_marts(project)))
+    builds.append((project.dbt("run", "--full-refresh", vars=vars), columns_of_marts(project)))
     return builds
 
 

@@ -73,6 +73,7 @@
 {#- A key of what the model's slices depend on beside data and scoring vars: other cells of its seeds,
     another key. -#}
 {% macro slices_key() %}
+    {%- if not execute -%}{{ return('') }}{%- endif -%}
     {%- set parts = [] -%}
     {%- for seed in slice_seeds() -%}
         {%- set rows = run_query('select * from ' ~ ref(seed)) -%}
