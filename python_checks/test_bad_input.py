@@ -710,7 +710,7 @@ BAD_VARS: list[tuple[dict[str, Any], list[str]]] = [
             "var segment_scheme: found ; accepted: a name",
             "var sales_columns: found the column customer; accepted: customer_id, sale_date, "
             "revenue, sale_id, order_id, product_id, channel, quantity, is_return, "
-            "discount_amount",
+            "discount_amount, loaded_at",
             "var sales_columns: found revenue: null; accepted: a column of yours, since revenue "
             "is required",
         ],
