@@ -1,6 +1,8 @@
--- How often do customers change segment and change back by the next date, without an order, a return
+-- How often do customers change segment and change back by the next date, without an order, a
+-- return
 -- or an event of theirs?
--- One row per pair of segments. A large share of `without_activity` is noise of the boundary between
+-- One row per pair of segments. A large share of `without_activity` is noise of the boundary
+-- between
 -- the two: consider the var min_stay_days, or a wider rule.
 with
 
@@ -35,9 +37,10 @@ active_in_between as (
     inner join {{ ref('int_event_days') }} as event_days
         on
             history.customer_id = event_days.customer_id
-            and event_days.event_date >= history.first_date
-            and event_days.event_date < history.as_of_date
-    where history.segment_key = history.first_segment_key
+            and history.first_date <= event_days.event_date
+            and history.as_of_date > event_days.event_date
+    where
+        history.segment_key = history.first_segment_key
         and history.segment_key <> history.middle_segment_key
 
 ),

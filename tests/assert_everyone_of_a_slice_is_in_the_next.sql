@@ -1,4 +1,5 @@
--- Conservation: whoever was known at a grid date, and still is in the data, is known at the next one.
+-- Conservation: whoever was known at a grid date, and still is in the data, is known at the next
+-- one.
 -- An id that was erased or merged since is in the old slices only, which is no fault of the build.
 with
 

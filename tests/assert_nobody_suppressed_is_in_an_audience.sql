@@ -36,7 +36,7 @@ select
     members.audience_code,
     members.customer_id,
     members.channel,
-    others.audience_code as other_audience_code
+    other_members.audience_code as other_audience_code
 from members
 cross join current_dates
 cross join last_logged
@@ -48,11 +48,11 @@ inner join {{ ref('policy_audiences') }} as definitions
         and {{ is_live_audience('definitions', 'current_dates.as_of_date') }}
 left join {{ ref('stg_customers') }} as customers
     on members.customer_id = customers.customer_id
-left join members as others
+left join members as other_members
     on
-        members.customer_id = others.customer_id
-        and members.channel = others.channel
-        and members.audience_code <> others.audience_code
+        members.customer_id = other_members.customer_id
+        and members.channel = other_members.channel
+        and members.audience_code <> other_members.audience_code
 where
     last_logged.as_of_date <= current_dates.as_of_date
     and (
@@ -69,5 +69,5 @@ where
                 when 'ads' then members.ads_consent
             end is null
         )
-        or others.customer_id is not null
+        or other_members.customer_id is not null
     )

@@ -177,10 +177,16 @@ last_effects as (
     select
         channel_effects.customer_id,
         channels.channel,
-        max(case when channel_effects.channel_effect like 'stop%' then effect_date end)
-            as stop_date,
-        max(case when channel_effects.channel_effect like 'allow%' then effect_date end)
-            as allow_date
+        max(
+            case
+                when channel_effects.channel_effect like 'stop%' then channel_effects.effect_date
+            end
+        ) as stop_date,
+        max(
+            case
+                when channel_effects.channel_effect like 'allow%' then channel_effects.effect_date
+            end
+        ) as allow_date
     from channel_effects
     inner join channels
         on

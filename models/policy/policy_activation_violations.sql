@@ -1,4 +1,5 @@
--- Grain: one row per thing that is wrong between the rows of the files that put customers onto lists:
+-- Grain: one row per thing that is wrong between the rows of the files that put customers onto
+-- lists:
 -- overrides, triggers, audiences.
 {%- set string = dbt.type_string() %}
 {%- set keys = {
@@ -83,7 +84,7 @@ overlapping_rows as (
             and (
                 earlier.valid_from is null
                 or later.valid_to is null
-                or earlier.valid_from <= later.valid_to
+                or later.valid_to >= earlier.valid_from
             )
     group by later.csv_row, later.{{ key['column'] }}
     {% if not loop.last %}union all{% endif %}
@@ -125,8 +126,10 @@ paired_cells as (
 select
     named_segments.file_name,
     named_segments.csv_row,
-    case when named_segments.segment_scheme is null then 'segment_scheme'
-        else named_segments.column_name end as column_name,
+    case
+        when named_segments.segment_scheme is null then 'segment_scheme'
+        else named_segments.column_name
+    end as column_name,
     case
         when named_segments.segment_scheme is null then 'a blank cell'
         else {{ dbt.concat(["''''", 'named_segments.segment_code', "''''"]) }}

@@ -3,7 +3,8 @@
 -- A log: written once and never refreshed. Folding it (the last row of each audience and customer,
 -- without removes) gives the members, and this is how the next run knows whom to add. A run whose
 -- date lies before the last one logged writes nothing.
--- `changed_at` is the as-of date, a second later for every further run that changed something on it:
+-- `changed_at` is the as-of date, a second later for every further run that changed something on
+-- it:
 -- later changes always carry a later time, and no clock is read.
 {{ config(
     materialized='incremental',
@@ -115,7 +116,9 @@ timed_runs as (
     select
         *,
         cast(
-            {{ dbt.dateadd('second', 'cast(runs_before as integer)', 'cast(as_of_date as timestamp)') }}
+            {{ dbt.dateadd(
+                'second', 'cast(runs_before as integer)', 'cast(as_of_date as timestamp)'
+            ) }}
             as timestamp
         ) as changed_at
     from runs

@@ -34,11 +34,11 @@ sizes as (
         audience_code,
         count(*) as fitting_count,
         sum(case when suppression_reason is null then 1 else 0 end) as member_count,
-        sum(case when suppression_reason is not null then 1 else 0 end) as suppressed_count,
         {% for channel in reachable_channels() %}
         sum(case when is_reachable_by_{{ channel }} then 1 else 0 end)
-            as reachable_{{ channel }}_count{% if not loop.last %},{% endif %}
+            as reachable_{{ channel }}_count,
         {% endfor %}
+        sum(case when suppression_reason is not null then 1 else 0 end) as suppressed_count
     from candidates
     group by audience_code
 

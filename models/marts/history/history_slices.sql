@@ -1,5 +1,6 @@
 -- Grain: one row per as_of_date of the history.
--- A finished slice keeps what was known when it was computed. Rows dated before it that came in later
+-- A finished slice keeps what was known when it was computed. Rows dated before it that came in
+-- later
 -- (by loaded_at) are late: counted here, and taken in when the var reopen_periods reaches the date.
 {%- set late_sources = [] %}
 {%- for entity in ['sales', 'engagement_events'] if has_load_times(entity) %}
@@ -95,8 +96,10 @@ sliced as (
     from as_of_dates
     left join sizes
         on as_of_dates.as_of_date = sizes.as_of_date
+    {%- if late_sources %}
     left join computed
         on as_of_dates.as_of_date = computed.as_of_date
+    {%- endif %}
     {%- if 'sales' in late_sources %}
     left join late_sales
         on as_of_dates.as_of_date = late_sales.as_of_date
