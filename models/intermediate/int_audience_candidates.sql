@@ -3,7 +3,9 @@
 -- Of several reasons the first in the order below is named, so that the reasons add up. Who fits
 -- several audiences of a channel is in the one with the smallest priority, among those that may
 -- contact the customer at all.
-{%- set trigger_ends = dbt.dateadd('day', 'definitions.trigger_days', 'triggers.trigger_date') | trim %}
+{%- set trigger_ends = dbt.dateadd(
+    'day', 'definitions.trigger_days', 'triggers.trigger_date'
+) | trim %}
 {%- set window_starts = dbt.dateadd(
     'day', '-1 * fitting.contact_window_days', 'fitting.as_of_date'
 ) | trim %}

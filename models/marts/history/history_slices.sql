@@ -14,6 +14,7 @@ as_of_dates as (
 
 ),
 
+{% if late_sources -%}
 computed as (
 
     select
@@ -24,6 +25,7 @@ computed as (
 
 ),
 
+{% endif -%}
 sizes as (
 
     select
