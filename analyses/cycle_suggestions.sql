@@ -1,7 +1,9 @@
 -- Question: which settings fit how often these customers order?
 -- One row per setting: what is set, what the data suggest, and why. The suggestions are starting
 -- points: a suggestion longer than the history in the data cannot be used yet.
-{%- set days_of_history = dbt.datediff('min(order_date)', 'max(order_date)', 'day') | trim %}
+{%- set days_of_history = dbt.datediff(
+    'min(order_dates.order_date)', 'max(order_dates.order_date)', 'day'
+) | trim %}
 {%- set days_between = dbt.datediff('previous_order_date', 'order_date', 'day') | trim %}
 with
 
@@ -50,7 +52,10 @@ gap_ratios as (
 history as (
 
     select {{ days_of_history }} as day_count
-    from {{ ref('int_order_dates') }}
+    from {{ ref('int_order_dates') }} as order_dates
+    inner join {{ ref('int_as_of_dates') }} as as_of_dates
+        on order_dates.order_date < as_of_dates.as_of_date
+    where as_of_dates.is_current
 
 ),
 

@@ -6,14 +6,14 @@ with
 scores as (
 
     select
-        scores.customer_id,
-        scores.recency_score,
-        scores.frequency_score,
-        scores.monetary_score,
-        scores.lifecycle_stage,
-        scores.net_revenue
-    from {{ ref('customer_segments') }} as scores
-    where scores.is_scored
+        customer_id,
+        recency_score,
+        frequency_score,
+        monetary_score,
+        lifecycle_stage,
+        net_revenue
+    from {{ ref('customer_segments') }}
+    where is_scored
 
 ),
 
