@@ -1,9 +1,6 @@
 -- How often do customers change segment and change back by the next date, without an order, a
--- return
--- or an event of theirs?
--- One row per pair of segments. A large share of `without_activity` is noise of the boundary
--- between
--- the two: consider the var min_stay_days, or a wider rule.
+-- return or an event of theirs? One row per pair of segments. A large share of `without_activity`
+-- is noise of the boundary between the two: consider the var min_stay_days, or a wider rule.
 with
 
 history as (

@@ -1,7 +1,18 @@
--- No suppressed segment, opted-out, stopped or internal customer on a list, and one list a channel.
+-- Nobody of a suppressed segment, opted out, stopped, internal or contacted too often on a list, and
+-- nobody on two lists of a channel.
 -- Looked up from the sources again. A list of an earlier date than the last one logged is not
 -- written, so it is not judged.
+{%- set window_starts = dbt.dateadd(
+    'day', '-1 * members.contact_window_days', 'members.as_of_date'
+) | trim %}
 with
+
+last_logged as (
+
+    select max(as_of_date) as as_of_date
+    from {{ ref('audience_changes') }}
+
+),
 
 members as (
 
@@ -10,64 +21,109 @@ members as (
         members.customer_id,
         members.channel,
         members.segment_key,
-        members.email_consent,
-        members.sms_consent,
-        members.ads_consent
+        definitions.needs_consent,
+        definitions.max_contacts,
+        definitions.contact_window_days,
+        current_dates.as_of_date,
+        customers.is_internal,
+        case members.channel
+            when 'email' then customers.email_consent
+            when 'sms' then customers.sms_consent
+            when 'ads' then customers.ads_consent
+        end as channel_consent
     from {{ ref('audience_members') }} as members
+    inner join {{ ref('int_as_of_dates') }} as current_dates
+        on current_dates.is_current
+    inner join last_logged
+        on current_dates.as_of_date >= last_logged.as_of_date
+    inner join {{ ref('policy_audiences') }} as definitions
+        on
+            members.audience_code = definitions.audience_code
+            and {{ is_live_audience('definitions', 'current_dates.as_of_date') }}
+    left join {{ ref('stg_customers') }} as customers
+        on members.customer_id = customers.customer_id
 
 ),
 
-current_dates as (
+wrong as (
 
-    select as_of_date
-    from {{ ref('int_as_of_dates') }}
-    where is_current
-
-),
-
-last_logged as (
-
-    select max(as_of_date) as as_of_date
-    from {{ ref('audience_changes') }}
+    select
+        members.audience_code,
+        members.customer_id,
+        'segment' as what_is_wrong
+    from members
+    inner join {{ ref('policy_strategies') }} as strategies
+        on members.segment_key = strategies.segment_key
+    where strategies.is_suppressed
+    union all
+    select
+        audience_code,
+        customer_id,
+        'internal or without consent' as what_is_wrong
+    from members
+    where
+        is_internal
+        or not channel_consent
+        or (needs_consent and channel_consent is null)
+    union all
+    select
+        members.audience_code,
+        members.customer_id,
+        'on two lists of a channel' as what_is_wrong
+    from members
+    inner join members as other_members
+        on
+            members.customer_id = other_members.customer_id
+            and members.channel = other_members.channel
+            and members.audience_code <> other_members.audience_code
+    union all
+    select
+        members.audience_code,
+        members.customer_id,
+        'contacted too often' as what_is_wrong
+    from members
+    inner join {{ ref('stg_campaign_contacts') }} as contacts
+        on
+            members.customer_id = contacts.customer_id
+            and contacts.contact_date >= {{ window_starts }}
+    group by members.audience_code, members.customer_id, members.max_contacts
+    having count(*) >= members.max_contacts
+    union all
+    -- The last event that stops the channel is not followed by one that allows it again.
+    select
+        members.audience_code,
+        members.customer_id,
+        'stopped by an event' as what_is_wrong
+    from members
+    inner join {{ ref('stg_engagement_events') }} as events
+        on members.customer_id = events.customer_id
+    inner join {{ ref('policy_event_types') }} as event_types
+        on events.event_type = event_types.event_type
+    group by members.audience_code, members.customer_id, members.channel
+    having
+        max(
+            case
+                when event_types.channel_effect = 'stop_all' then events.event_date
+                when event_types.channel_effect = {{ dbt.concat(["'stop_'", 'members.channel']) }}
+                    then events.event_date
+            end
+        ) >= coalesce(
+            max(
+                case
+                    when
+                        event_types.channel_effect = {{ dbt.concat([
+                            "'allow_'", 'members.channel'
+                        ]) }}
+                        then events.event_date
+                end
+            ),
+            {{ date_literal('0001-01-01') }}
+        )
 
 )
 
 select
-    members.audience_code,
-    members.customer_id,
-    members.channel,
-    other_members.audience_code as other_audience_code
-from members
-cross join current_dates
-cross join last_logged
-inner join {{ ref('policy_strategies') }} as strategies
-    on members.segment_key = strategies.segment_key
-inner join {{ ref('policy_audiences') }} as definitions
-    on
-        members.audience_code = definitions.audience_code
-        and {{ is_live_audience('definitions', 'current_dates.as_of_date') }}
-left join {{ ref('stg_customers') }} as customers
-    on members.customer_id = customers.customer_id
-left join members as other_members
-    on
-        members.customer_id = other_members.customer_id
-        and members.channel = other_members.channel
-        and members.audience_code <> other_members.audience_code
-where
-    last_logged.as_of_date <= current_dates.as_of_date
-    and (
-        strategies.is_suppressed
-        or customers.is_internal
-        or (members.channel = 'email' and not members.email_consent)
-        or (members.channel = 'sms' and not members.sms_consent)
-        or (members.channel = 'ads' and not members.ads_consent)
-        or (
-            definitions.needs_consent
-            and case members.channel
-                when 'email' then members.email_consent
-                when 'sms' then members.sms_consent
-                when 'ads' then members.ads_consent
-            end is null
-        )
-        or other_members.customer_id is not null
-    )
+    audience_code,
+    customer_id,
+    what_is_wrong
+from wrong

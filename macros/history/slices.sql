@@ -36,10 +36,20 @@
 {#- Names the parents that dbt cannot see where they stand: behind conditions that hold only when the
     model runs. In a hook, so that unit tests need not give them. -#}
 {% macro wait_for_slices() %}
+    {{- wait_for_other_runs() -}}
     {%- for parent in ['int_slice_log', 'int_as_of_dates', 'int_load_times', 'policy_gate']
         + slice_seeds() -%}
         {%- do ref(parent) -%}
     {%- endfor -%}
+{% endmacro %}
+
+
+{#- Lets a second run that has come to the same table wait until the first one has written it, and read
+    it then. DuckDB lets only one process into its file; on PostgreSQL readers are not held up. -#}
+{% macro wait_for_other_runs() %}
+    {%- if target.type == 'postgres' and has_slices() -%}
+        lock table {{ this }} in share row exclusive mode
+    {%- endif -%}
 {% endmacro %}
 
 
@@ -202,14 +212,18 @@ where {{ is_due('as_of_date') }}
         )
         {%- endif %};
     insert into {{ ref('int_slice_log') }}
-        (model_name, as_of_date, is_finished, scoring_vars, policy_key, loaded_until)
+    (
+        model_name, as_of_date, is_finished, scoring_vars, policy_key,
+        sales_loaded_until, engagement_events_loaded_until
+    )
     select
         '{{ this.identifier }}' as model_name,
         dates.as_of_date,
         not dates.is_current as is_finished,
         {{ text_literal(scoring_vars()) }} as scoring_vars,
         '{{ slices_key() }}' as policy_key,
-        load_times.loaded_until
+        load_times.sales_loaded_until,
+        load_times.engagement_events_loaded_until
     from {{ ref('int_as_of_dates') }} as dates
     cross join {{ ref('int_load_times') }} as load_times
     where

@@ -8,5 +8,6 @@ select
     cast(null as boolean) as is_finished,
     cast(null as {{ dbt.type_string() }}) as scoring_vars,
     cast(null as {{ dbt.type_string() }}) as policy_key,
-    cast(null as timestamp) as loaded_until
+    cast(null as timestamp) as sales_loaded_until,
+    cast(null as timestamp) as engagement_events_loaded_until
 where 1 = 0

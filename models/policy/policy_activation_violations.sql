@@ -1,6 +1,5 @@
 -- Grain: one row per thing that is wrong between the rows of the files that put customers onto
--- lists:
--- overrides, triggers, audiences.
+-- lists: overrides, triggers, audiences.
 {%- set string = dbt.type_string() %}
 {%- set keys = {
     'segment_overrides': {

@@ -4,13 +4,13 @@
 -- without removes) gives the members, and this is how the next run knows whom to add. A run whose
 -- date lies before the last one logged writes nothing.
 -- `changed_at` is the as-of date, a second later for every further run that changed something on
--- it:
--- later changes always carry a later time, and no clock is read.
+-- it: later changes always carry a later time, and no clock is read.
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
     full_refresh=false,
     on_schema_change='fail',
+    pre_hook='{{ wait_for_other_runs() }}',
     indexes=[
         {'columns': ['change_key'], 'unique': true},
         {'columns': ['audience_code', 'customer_id']},

@@ -1,6 +1,5 @@
 -- Grain: one row per (audience_code, customer_id): who is on the list now, in the shape that
--- sending
--- tools read.
+-- sending tools read.
 -- The log audience_changes, folded; addresses and consents are those of the customers source, as
 -- hashes only.
 {{ config(

@@ -1,10 +1,9 @@
 -- Grain: one row per (as_of_date, customer_id, trigger_code): a customer who moved into the state
 -- that a row of trigger_rules.csv names, at a grid date.
 -- A trigger does not fire again for the same customer within its re-entry wait. What fires depends
--- on
--- what fired before, so the candidates of a customer are walked through from the first on.
--- Dates that are finished are kept: only candidates of the others are looked for, and each goes on
--- from the last time that its trigger fired.
+-- on what fired before, so the candidates of a customer are walked through from the first on. Dates
+-- that are finished are kept: only candidates of the others are looked for, and each goes on from
+-- the last time that its trigger fired.
 {{ config(**sliced(
     looks_back=true,
     indexes=[
@@ -195,8 +194,7 @@ candidates as (
 ),
 
 -- How long the state before had lasted, for those rules that ask: since the latest date that was
--- not
--- in it. The state before a rule that names none is not being in the state it leads to.
+-- not in it. The state before a rule that names none is not being in the state it leads to.
 asking as (
 
     select * from candidates

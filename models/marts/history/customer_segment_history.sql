@@ -1,13 +1,11 @@
 -- Grain: one row per (as_of_date, customer_id), every customer known at that date; dates of the
--- grid
--- and the current one.
+-- grid and the current one.
 -- Scores and stages are those of the date; the rules are today's at every date, so that an edited
 -- rule does not look like customers moving. A manual override comes last, at the dates on which it
--- is
--- valid. What came before is taken from grid dates only: the current slice is nobody's predecessor.
--- The first date of the history has none.
--- `published_segment_key` is what audiences go by: with the var min_stay_days a move that the
--- customer did not make by an order waits until it has lasted so long.
+-- is valid. What came before is taken from grid dates only: the current slice is nobody's
+-- predecessor. The first date of the history has none. `published_segment_key` is what audiences go
+-- by: with the var min_stay_days a move that the customer did not make by an order waits until it
+-- has lasted so long.
 -- Dates that are finished are kept; the ones to compute go on from the last of them.
 {{ config(**sliced(
     looks_back=true,

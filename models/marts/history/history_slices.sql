@@ -1,7 +1,7 @@
 -- Grain: one row per as_of_date of the history.
 -- A finished slice keeps what was known when it was computed. Rows dated before it that came in
--- later
--- (by loaded_at) are late: counted here, and taken in when the var reopen_periods reaches the date.
+-- later (by loaded_at) are late: counted here, and taken in when the var reopen_periods reaches the
+-- date.
 {%- set late_sources = [] %}
 {%- for entity in ['sales', 'engagement_events'] if has_load_times(entity) %}
 {%- do late_sources.append(entity) %}
@@ -19,7 +19,8 @@ computed as (
 
     select
         as_of_date,
-        loaded_until
+        sales_loaded_until,
+        engagement_events_loaded_until
     from {{ ref('int_slice_log') }}
     where model_name = 'int_customer_metrics'
 
@@ -49,7 +50,7 @@ late_sales as (
     inner join {{ ref('stg_sales') }} as sales
         on
             computed.as_of_date > sales.sale_date
-            and computed.loaded_until < sales.loaded_at
+            and computed.sales_loaded_until < sales.loaded_at
     group by computed.as_of_date
 
 ),
@@ -65,7 +66,7 @@ late_events as (
     inner join {{ ref('stg_engagement_events') }} as events
         on
             computed.as_of_date > events.event_date
-            and computed.loaded_until < events.loaded_at
+            and computed.engagement_events_loaded_until < events.loaded_at
     group by computed.as_of_date
 
 ),
@@ -79,17 +80,22 @@ sliced as (
         sizes.scored_count,
         sizes.net_revenue,
         {% if 'sales' in late_sources -%}
-        case when computed.loaded_until is not null then coalesce(late_sales.late_sale_count, 0) end
-            as late_sale_count,
-        case when computed.loaded_until is not null then coalesce(late_sales.late_net_revenue, 0) end
-            as late_net_revenue,
+        case
+            when computed.sales_loaded_until is not null then coalesce(late_sales.late_sale_count, 0)
+        end as late_sale_count,
+        case
+            when computed.sales_loaded_until is not null
+                then coalesce(late_sales.late_net_revenue, 0)
+        end as late_net_revenue,
         {% else -%}
         cast(null as integer) as late_sale_count,
         cast(null as {{ type_money_total() }}) as late_net_revenue,
         {% endif -%}
         {% if 'engagement_events' in late_sources -%}
-        case when computed.loaded_until is not null then coalesce(late_events.late_event_count, 0) end
-            as late_event_count,
+        case
+            when computed.engagement_events_loaded_until is not null
+                then coalesce(late_events.late_event_count, 0)
+        end as late_event_count,
         {% else -%}
         cast(null as integer) as late_event_count,
         {% endif -%}

@@ -1,6 +1,6 @@
 -- Grain: one row per (as_of_date, from_segment_key, to_segment_key) that a customer went at that
--- grid
--- date; staying is a way too, and `(new)` is where customers come from who were not known before.
+-- grid date; staying is a way too, and `(new)` is where customers come from who were not known
+-- before.
 with
 
 history as (

@@ -1,11 +1,9 @@
 -- Grain: one row per (as_of_date, customer_id): a customer who is in another segment at a grid date
 -- than at the grid date before.
 -- `change_reason` is what made the move, not merely what happened in between: a manual override
--- that
--- began or ended; purchase (an order or a return); with rfm_basis activity also an event; ageing
--- (longer silence, or orders that left the look-back window), which pulls down even those who
--- bought
--- at the beginning of the period; or nothing but the others, who moved the cut points.
+-- that began or ended; purchase (an order or a return); with rfm_basis activity also an event;
+-- ageing (longer silence, or orders that left the look-back window), which pulls down even those
+-- who bought at the beginning of the period; or nothing but the others, who moved the cut points.
 {{ config(
     indexes=[
         {'columns': ['as_of_date', 'customer_id'], 'unique': true},
