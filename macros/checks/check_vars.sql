@@ -9,6 +9,7 @@
         'history_periods': [0, 1000],
         'reopen_periods': [0, 1000],
         'min_stay_days': [0, 10000],
+        'retention_horizon_days': [1, 3650],
         'min_group_customers': [1, none],
         'max_actionable_segments': [1, none],
         'default_purchase_gap_days': [1, 100000],
@@ -35,6 +36,7 @@
         'engagement_weight': [0, none],
         'gap_prior_strength': [0, none],
         'margin_rate': [0, 1],
+        'min_auc': [0, 1],
         'min_segment_share': [0, 1],
         'high_touch_value_ratio': [0, none],
     } -%}
@@ -63,6 +65,7 @@
         'tie_method': ['shared', 'split'],
         'history_grain': ['day', 'week', 'month', 'quarter'],
         'rfm_basis': ['sales', 'activity'],
+        'validation_severity': ['error', 'warn'],
     }.items() if var(name) not in accepted -%}
         {%- do problems.append(
             "var " ~ name ~ ": found " ~ var(name) ~ "; accepted: " ~ accepted | join(', ')

@@ -1,10 +1,10 @@
 {#- Shows the rows of build_warnings as warnings of the build, the gravest kind first and of each
     kind the five latest; a dbt test could only show their number. -#}
-{% macro print_build_warnings() %}
+{% macro print_build_warnings(code_column='warning_code') %}
     {%- if execute -%}
         {%- for warning_code in build_warning_codes() -%}
             {%- set rows = run_query(
-                "select message from " ~ this ~ " where warning_code = '" ~ warning_code
+                "select message from " ~ this ~ " where " ~ code_column ~ " = '" ~ warning_code
                 ~ "' order by subject desc"
             ).rows -%}
             {%- for row in rows[:5] -%}
@@ -24,7 +24,7 @@
 {#- The kinds of build warnings, the gravest first. -#}
 {% macro build_warning_codes() %}
     {{ return([
-        'no_sales', 'as_of_date_outside_sales', 'rejected_sales', 'rejected_customers',
+        'score_tells_nothing', 'retention_falls', 'claimed_rank_out_of_order', 'no_sales', 'as_of_date_outside_sales', 'rejected_sales', 'rejected_customers',
         'rejected_products', 'rejected_engagement_events', 'rejected_campaign_contacts',
         'missing_days', 'unknown_products_in_sales', 'unknown_customers_in_engagement_events',
         'unknown_customers_in_campaign_contacts', 'later_engagement_events',

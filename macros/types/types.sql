@@ -216,3 +216,13 @@
         cast({{ dividend }} as {{ type_double() }}) / nullif({{ divisor }}, 0) as numeric(28, 9)
     )
 {%- endmacro %}
+
+
+{#- A share as text in per cent with one digit, and any other ratio with `digits` digits. -#}
+{% macro percent_text(share) -%}
+    {{- ratio_text('100 * (' ~ share ~ ')', 1) -}}
+{%- endmacro %}
+
+{% macro ratio_text(ratio, digits) -%}
+    cast(cast({{ ratio }} as numeric(18, {{ digits }})) as {{ dbt.type_string() }})
+{%- endmacro %}

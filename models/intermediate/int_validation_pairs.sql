@@ -1,0 +1,39 @@
+-- Grain: one row per (horizon_code, dimension, segment_scheme, level, other_level) with customers in
+-- common, a level with itself included: products of a cluster's counts in the two levels, added up
+-- over the clusters. From these every clustered error over the pooled dates is made.
+with
+
+clusters as (
+
+    select * from {{ ref('int_validation_clusters') }}
+
+)
+
+select
+    levels.horizon_code,
+    levels.dimension,
+    levels.segment_scheme,
+    levels.level,
+    others.level as other_level,
+    count(*) as cluster_count,
+    {% for name, product in {
+        'customers_customers': 'levels.customer_count * others.customer_count',
+        'customers_retained': 'levels.customer_count * others.retained_count',
+        'retained_customers': 'levels.retained_count * others.customer_count',
+        'retained_retained': 'levels.retained_count * others.retained_count',
+    }.items() %}
+    cast(sum({{ product }}) as {{ type_double() }}) as {{ name }}{% if not loop.last %},{% endif %}
+    {% endfor %}
+from clusters as levels
+inner join clusters as others
+    on
+        levels.horizon_code = others.horizon_code
+        and levels.dimension = others.dimension
+        and levels.segment_scheme = others.segment_scheme
+        and levels.cluster_id = others.cluster_id
+group by
+    levels.horizon_code,
+    levels.dimension,
+    levels.segment_scheme,
+    levels.level,
+    others.level

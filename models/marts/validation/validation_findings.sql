@@ -1,0 +1,156 @@
+-- Grain: one row per thing that the scores promise and the customers did not keep
+-- (finding_code, subject). Printed when this model is built; the test assert_scores_keep_their_promise
+-- fails on every row (the var validation_severity).
+-- Only what chance does not explain: over all finished dates, with errors clustered by customer, and
+-- each p-value times the number of comparisons made.
+{{ config(post_hook='{{ print_build_warnings("finding_code") }}') }}
+{%- set double = type_double() %}
+{%- set string = dbt.type_string() %}
+{%- set scores = {
+    'recency_score': 'Recency', 'frequency_score': 'Frequency', 'monetary_score': 'Monetary value',
+    'rfm_score': 'The composite score',
+} %}
+{%- set held = "('" ~ scores.keys() | join("', '") ~ "')" %}
+{%- set score_name %}
+case dimension
+    {% for dimension, name in scores.items() %}
+    when '{{ dimension }}' then '{{ name }}'
+    {% endfor %}
+end
+{%- endset %}
+with
+
+summary as (
+
+    select *
+    from {{ ref('score_validation_summary') }}
+    where
+        scope = 'pooled'
+        and horizon_code in ('horizon', 'cycle')
+        and dimension in ('recency_score', 'rfm_score')
+        and auc_standard_error > 0
+
+),
+
+areas as (
+
+    select
+        *,
+        {{ score_name }} as score_name,
+        (auc - {{ var('min_auc') }}) / auc_standard_error as z_value,
+        count(*) over () as comparison_count
+    from summary
+
+),
+
+levels as (
+
+    select
+        validation.*,
+        {{ score_name }} as score_name
+    from {{ ref('score_retention_validation') }} as validation
+    where
+        scope = 'pooled'
+        and horizon_code in ('horizon', 'cycle')
+        and dimension in {{ held }}
+        and level_before is not null
+
+),
+
+falls as (
+
+    select
+        *,
+        count(*) over () as comparison_count
+    from levels
+
+),
+
+-- The segments of the active scheme that claim a place by retention, each against the next better one.
+claims as (
+
+    select
+        segment_key,
+        segment_name,
+        lag(segment_key) over (order by expected_retention_rank, segment_key) as better_key,
+        lag(segment_name) over (order by expected_retention_rank, segment_key) as better_name
+    from {{ ref('policy_segments') }}
+    where
+        segment_scheme = {{ text_literal(var('segment_scheme')) }}
+        and expected_retention_rank is not null
+        and segment_key in (
+            select level from {{ ref('int_validation_levels') }}
+            where dimension = 'segment' and scope = 'pooled'
+        )
+
+),
+
+broken_claims as (
+
+    select
+        claims.segment_key,
+        claims.segment_name,
+        claims.better_name,
+        differences.horizon_code,
+        differences.rate_difference,
+        differences.p_value_of_fall,
+        count(*) over () as comparison_count
+    from claims
+    inner join {{ ref('int_validation_differences') }} as differences
+        on
+            claims.better_key = differences.level
+            and claims.segment_key = differences.other_level
+    where differences.scope = 'pooled' and differences.horizon_code in ('horizon', 'cycle')
+
+),
+
+horizons as (
+
+    select
+        horizon_code,
+        max(horizon_days) as horizon_days
+    from {{ ref('int_validation_windows') }}
+    group by horizon_code
+
+)
+
+select
+    'score_tells_nothing' as finding_code,
+    {{ dbt.concat(['dimension', "' '", 'horizon_code']) }} as subject,
+    {{ dbt.concat([
+        'score_name', "' does not tell who comes back within '", number_text('horizon_days'),
+        "' days: AUC '", ratio_text('auc', 3), "' ('", ratio_text('auc_low', 3), "' to '",
+        ratio_text('auc_high', 3), "'; 0.5 is a coin), and the var min_auc asks for "
+        ~ var('min_auc') ~ ". Look for customers who share an id, dates that are not order dates, or a"
+        ~ " business in which buying again does not depend on it'",
+    ]) }} as message
+from areas
+where {{ normal_tail('-z_value') }} * comparison_count < 0.05
+union all
+select
+    'retention_falls' as finding_code,
+    {{ dbt.concat(['dimension', "' '", 'level', "' '", 'horizon_code']) }} as subject,
+    {{ dbt.concat([
+        'score_name', "': of the customers with '", 'level', "' '",
+        percent_text('retention_rate'), "' % came back within '", number_text('horizon_days'),
+        "' days, fewer than of those with '", 'level_before', "' ('",
+        percent_text('retention_rate - change_from_level_before'),
+        "' %), by more than chance explains. Look at them in score_retention_validation'",
+    ]) }} as message
+from falls
+where p_value_of_fall * comparison_count < 0.05
+union all
+select
+    'claimed_rank_out_of_order' as finding_code,
+    {{ dbt.concat(['broken_claims.segment_key', "' '", 'broken_claims.horizon_code']) }} as subject,
+    {{ dbt.concat([
+        "'segments.csv claims by expected_retention_rank that '", 'broken_claims.better_name',
+        "' come back more often than '", 'broken_claims.segment_name', "'; within '",
+        number_text('horizons.horizon_days'), "' days they did so less often, by '",
+        percent_text('-broken_claims.rate_difference'),
+        "' points. Change the ranks or leave them blank'",
+    ]) }} as message
+from broken_claims
+inner join horizons
+    on broken_claims.horizon_code = horizons.horizon_code
+where broken_claims.p_value_of_fall * broken_claims.comparison_count < 0.05
