@@ -1,0 +1,274 @@
+"""Scores held against what customers did: derived again with the standard statistics libraries,
+and on generated shops of which the truth is known."""
+
+from __future__ import annotations
+
+import datetime as dt
+import warnings
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from sklearn.metrics import roc_auc_score
+from statsmodels.regression.linear_model import OLS
+from statsmodels.stats.proportion import proportion_confint
+
+from python_checks.dbt_project import TARGETS, Project, builds, object_frame, on
+from python_checks.test_marts_agree import load_part
+
+FIRST = dt.date(2022, 1, 3)
+SCORES = ("recency_score", "frequency_score", "monetary_score", "rfm_score")
+
+
+def shop(
+    customers: int, seed: int, *, alike: bool = False, days: int = 500, orders_a_year: float = 8
+) -> pd.DataFrame:
+    """Sales of a shop: customers join over the first half, order at rates of their own (gamma) and
+    drop out after a time (exponential). `alike`: one rate for all and nobody drops out, so that
+    nothing that a customer did says what he will do."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for number in range(customers):
+        day = random.uniform(0, days / 2)
+        rate = orders_a_year / 365 if alike else random.gamma(0.8, orders_a_year / 0.8 / 365)
+        end = days if alike else min(days, day + random.exponential(400))
+        basket = 40 if alike else random.lognormal(3.5, 0.6)
+        while day < end:
+            rows.append(
+                (
+                    f"c{number:05d}",
+                    FIRST + dt.timedelta(int(day)),
+                    Decimal(f"{basket * random.lognormal(0, 0.4):.2f}"),
+                )
+            )
+            day += random.exponential(1 / rate)
+    return object_frame(["customer_id", "sale_date", "revenue"], rows)
+
+
+def land_and_build(project: Project, sales: pd.DataFrame, command: str, **more: Any) -> Any:
+    types = {"customer_id": "varchar", "sale_date": "date", "revenue": "decimal(18, 2)"}
+    project.land("fact_sales", sales, types)
+    return project.dbt(
+        command,
+        "--select",
+        "+validation_findings",
+        "--exclude-resource-type",
+        "unit_test",
+        vars={"latest_plausible_date": "2030-01-01", "history_periods": 12, **more},
+    )
+
+
+# ---------------------------------------------------------------------------------------------
+# Derived again
+# ---------------------------------------------------------------------------------------------
+
+
+def build_figures(project: Project, source: str) -> dict[str, pd.DataFrame]:
+    """Marts of the validation and what they are derived from, of generated or demo sales."""
+    if source == "demo":
+        project.load(load_part)
+        run = project.dbt(
+            "run",
+            "--select",
+            "+validation_findings",
+            vars={"latest_plausible_date": "2030-01-01", "history_periods": 12},
+        )
+    else:
+        run = land_and_build(project, shop(260, 4), "run")
+    assert run.success, run.problems
+    return {
+        name: project.read(f"{schema}.{name}")
+        for schema, names in {
+            "rfm_marts": ["score_retention_validation", "score_validation_summary"],
+            "rfm_intermediate": ["int_rfm_scores", "int_lifecycle_stages", "int_validation_windows"],
+        }.items()
+        for name in names
+    } | {
+        "orders": project.query(
+            "select customer_id, sale_date, order_count, net_revenue from rfm_intermediate.int_orders"
+        ),
+        "segments": project.query(
+            "select segment_scheme, segment_key, lifecycle_stage, recency_score, frequency_score,"
+            " monetary_score from rfm_marts.segment_score_cells"
+        ),
+    }
+
+
+def panel(found: dict[str, pd.DataFrame], horizon: str) -> pd.DataFrame:
+    """A row per finished date and scored customer, with what the customer did in the window."""
+    scores = found["int_rfm_scores"].merge(
+        found["int_lifecycle_stages"][["as_of_date", "customer_id", "lifecycle_stage"]],
+        on=["as_of_date", "customer_id"],
+    )
+    parts = []
+    windows = found["int_validation_windows"]
+    for window in windows[windows["horizon_code"] == horizon].itertuples():
+        orders = found["orders"]
+        inside = orders[
+            (orders["sale_date"] >= window.as_of_date) & (orders["sale_date"] < window.end_date)
+        ]
+        did = inside.groupby("customer_id").agg({"order_count": "sum", "net_revenue": "sum"})
+        part = scores[scores["as_of_date"] == window.as_of_date].set_index("customer_id")
+        part = part.drop(columns=["order_count", "net_revenue"]).join(did)
+        part["order_count"] = part["order_count"].fillna(0).astype(int)
+        part["net_revenue"] = part["net_revenue"].map(lambda value: 0 if pd.isna(value) else value)
+        parts.append(part.reset_index())
+    rows = pd.concat(parts, ignore_index=True)
+    rows["retained"] = (rows["order_count"] > 0).astype(float)
+    rows["net_revenue"] = rows["net_revenue"].astype(float)
+    for name in SCORES:
+        rows[name] = rows[name].astype(float).round(3)
+    return rows
+
+
+def clustered_error(values: np.ndarray, customers: pd.Series) -> float:
+    """The error of a sum of influences, clustered by customer."""
+    sums = pd.Series(values).groupby(customers.to_numpy()).sum()
+    return float(np.sqrt((sums**2).sum() * len(sums) / (len(sums) - 1)))
+
+
+def area_with_error(score: pd.Series, retained: pd.Series, customers: pd.Series) -> tuple:
+    """(AUC by scikit-learn, its error by the placements of each row)."""
+    came, gone = np.sort(score[retained == 1]), np.sort(score[retained == 0])
+    area = roc_auc_score(retained, score)
+    below = np.searchsorted(gone, score) + np.searchsorted(gone, score, "right")
+    above = 2 * len(came) - np.searchsorted(came, score) - np.searchsorted(came, score, "right")
+    influence = np.where(
+        retained == 1,
+        (below / 2 / len(gone) - area) / len(came),
+        (above / 2 / len(came) - area) / len(gone),
+    )
+    return area, clustered_error(influence, customers)
+
+
+def _close(found: Any, expected: float, what: Any) -> None:
+    assert found is not None and abs(float(found) - expected) < 1e-9, (what, found, expected)
+
+
+FIGURES = [on(target, build_figures, "shop") for target in TARGETS]
+
+
+@builds(*FIGURES, on("duckdb", build_figures, "demo"))
+def test_validation_equals_the_statistics_libraries(built):
+    summary = built["score_validation_summary"].set_index(["scope", "horizon_code", "dimension"])
+    levels = built["score_retention_validation"].set_index(
+        ["scope", "horizon_code", "dimension", "level"]
+    )
+    compared = 0
+    for horizon in ("horizon", "cycle"):
+        rows = panel(built, horizon)
+        for name in SCORES:
+            areas, by_date = [], rows.groupby("as_of_date")
+            for day, date_rows in by_date:
+                found = summary.loc[(str(day), horizon, name)]
+                retained = date_rows["retained"]
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", stats.ConstantInputWarning)
+                    for column, other in (
+                        ("spearman_retention", retained),
+                        ("spearman_revenue", date_rows["net_revenue"]),
+                    ):
+                        value = stats.spearmanr(date_rows[name], other)[0]
+                        if np.isnan(value):
+                            assert found[column] is None
+                        else:
+                            _close(found[column], value, (day, horizon, name, column))
+                        areas.append((column, value, len(date_rows)))
+                if retained.nunique() < 2:
+                    assert found["auc"] is None and found["note"]
+                    continue
+                _close(found["auc"], roc_auc_score(retained, date_rows[name]), (day, name))
+                compared += 1
+            found = summary.loc[("pooled", horizon, name)]
+            area, error = area_with_error(rows[name], rows["retained"], rows["customer_id"])
+            _close(found["auc"], area, (horizon, name, "auc"))
+            _close(found["auc_standard_error"], error, (horizon, name, "error"))
+            _close(found["auc_low"], max(area - 1.959963984540054 * error, 0), (horizon, name))
+            for column in ("spearman_retention", "spearman_revenue"):
+                of_dates = [(v, n) for c, v, n in areas if c == column and not np.isnan(v)]
+                mean = np.average([v for v, _ in of_dates], weights=[n for _, n in of_dates])
+                _close(found[column], mean, (horizon, name, column))
+            _close(found["top_quintile_lift"], lift(rows, name), (horizon, name, "lift"))
+
+            _check_levels(rows, levels, horizon, name)
+    assert compared > 20
+
+
+def lift(rows: pd.DataFrame, name: str) -> float:
+    """Retention of the best fifth by that of all; a level at the boundary counts in part."""
+    left, kept = 0.2 * len(rows), 0.0
+    for _, level in sorted(rows.groupby(name), reverse=True):
+        taken = min(left, len(level))
+        kept += taken * level["retained"].mean()
+        left -= taken
+    return kept / (0.2 * len(rows)) / rows["retained"].mean()
+
+
+def _check_levels(rows: pd.DataFrame, levels: pd.DataFrame, horizon: str, name: str) -> None:
+    before = None
+    for value, level in sorted(rows.groupby(name)):
+        text = f"{value:.3f}" if name == "rfm_score" else str(int(value))
+        found = levels.loc[("pooled", horizon, name, text)]
+        kept, count = level["retained"], len(level)
+        assert (found["customer_count"], found["retained_count"]) == (count, kept.sum())
+        _close(found["orders_per_customer"], level["order_count"].mean(), (horizon, name, value))
+        # The error of a rate is that of a regression on nothing, clustered.
+        if 0 < kept.mean() < 1:
+            codes = pd.factorize(level["customer_id"])[0]
+            fit = OLS(kept.to_numpy(), np.ones(count)).fit(
+                cov_type="cluster", cov_kwds={"groups": codes, "use_correction": False}
+            )
+            groups = rows["customer_id"].nunique()
+            variance = float(fit.cov_params()[0, 0]) * groups / (groups - 1)
+            effective = kept.mean() * (1 - kept.mean()) / variance
+            low, high = proportion_confint(kept.mean() * effective, effective, method="wilson")
+            _close(found["retention_low"], low, (horizon, name, value, "low"))
+            _close(found["retention_high"], high, (horizon, name, value, "high"))
+        if before is not None:
+            both = pd.concat([before, level])
+            rate = both["retained"].mean()
+            influence = np.concatenate(
+                [-(before["retained"] - rate) / len(before), (kept - rate) / count]
+            )
+            difference = kept.mean() - before["retained"].mean()
+            _close(found["change_from_level_before"], difference, (horizon, name, value))
+            error = clustered_error(influence, both["customer_id"])
+            if error > 1e-9:
+                _close(found["change_standard_error"], error, (horizon, name, value))
+                chance = stats.norm.cdf(difference / error)
+                assert abs(found["p_value_of_fall"] - chance) < 1e-7
+        before = level
+
+
+# ---------------------------------------------------------------------------------------------
+# Shops of which the truth is known
+# ---------------------------------------------------------------------------------------------
+
+
+def build_shops(project: Project) -> list[Any]:
+    """[(small honest shops: did the build with its tests succeed), a shop in which nothing says
+    who comes back, the same with warnings only]."""
+    honest = []
+    for seed in (1, 2, 3):
+        run = land_and_build(project, shop(120, seed, orders_a_year=3), "build")
+        honest.append((run.success, run.problems))
+    alike = shop(900, 7, alike=True)
+    failing = land_and_build(project, alike, "build")
+    warning = land_and_build(project, alike, "build", validation_severity="warn")
+    return [honest, failing, warning]
+
+
+@builds(on("duckdb", build_shops))
+def test_scores_that_tell_nothing_fail_and_small_shops_do_not(built):
+    honest, failing, warning = built
+    for success, problems in honest:
+        assert success, problems
+    assert not failing.success
+    assert failing.statuses["assert_scores_keep_their_promise"] == "fail"
+    told = [text for text in failing.warnings if "does not tell who comes back" in text]
+    assert any(text.startswith("Recency does not tell who comes back within 90 days") for text in told)
+    assert any("min_auc asks for 0.55" in text for text in told)
+    assert warning.success
+    assert warning.statuses["assert_scores_keep_their_promise"] == "warn"
