@@ -17,12 +17,13 @@ as_of_dates as (
 {% if late_sources -%}
 computed as (
 
+    -- After a run that broke off the tables of a date can have been computed at different times.
     select
         as_of_date,
-        sales_loaded_until,
-        engagement_events_loaded_until
+        min(sales_loaded_until) as sales_loaded_until,
+        min(engagement_events_loaded_until) as engagement_events_loaded_until
     from {{ ref('int_slice_log') }}
-    where model_name = 'int_customer_metrics'
+    group by as_of_date
 
 ),
 
