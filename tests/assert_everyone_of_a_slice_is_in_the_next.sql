@@ -1,5 +1,5 @@
--- Conservation: whoever was known at a date, and still is in the data, is known at the next one; the
--- history holds exactly the customers who were known.
+-- Conservation: whoever was known at a date, and still is in the data, is known at the next one;
+-- the history holds exactly the customers who were known.
 -- An id that was erased or merged since is in the old slices only, which is no fault of the build.
 with
 

@@ -149,7 +149,8 @@ union all
 select
     'empty_audience' as warning_code,
     audience_code as subject,
-    {{ dbt.concat(["'The audience '", 'audience_code', "' fits nobody'", missing_source]) }} as message
+    {{ dbt.concat(["'The audience '", 'audience_code', "' fits nobody'", missing_source]) }}
+        as message
 from audiences
 where fitting_count = 0
 union all
