@@ -83,7 +83,7 @@
 {#- A key of what the model's slices depend on beside data and scoring vars: other cells of its seeds,
     another key. A rationale may be reworded. -#}
 {% macro slices_key() %}
-    {%- if not execute -%}{{ return('') }}{%- endif -%}
+    {%- if not execute or invocation_args_dict.get('empty') -%}{{ return('') }}{%- endif -%}
     {%- set parts = [] -%}
     {%- for seed in slice_seeds() -%}
         {%- set columns = adapter.get_columns_in_relation(ref(seed)) | map(attribute='name')
