@@ -84,12 +84,18 @@ def transitions(rows: Iterable[Row], value_rank: Mapping[str, int]) -> list[Row]
                     "from_segment_key": before["segment_key"],
                     "to_segment_key": now["segment_key"],
                     "direction": "up" if is_up else "down",
+                    "lifecycle_direction": _lifecycle_direction(before, now),
                     "change_reason": _reason(before, now, is_up),
                     "value_at_stake": now["net_revenue"],
                     "previous_as_of_date": before["as_of_date"],
                 }
             )
     return result
+
+
+def _lifecycle_direction(before: Row, now: Row) -> str:
+    change = SILENCE.get(now["lifecycle_stage"], 0) - SILENCE.get(before["lifecycle_stage"], 0)
+    return "down" if change > 0 else "up" if change < 0 else "same"
 
 
 def _reason(before: Row, now: Row, is_up: bool) -> str:
@@ -105,7 +111,7 @@ def _reason(before: Row, now: Row, is_up: bool) -> str:
     )
     if before["is_overridden"] or now["is_overridden"]:
         return "override"
-    if not is_up and aged:
+    if silent_longer or (not is_up and aged):
         return "ageing"
     if not is_up and stage == stage_before and (fell("frequency_score") or fell("monetary_score")):
         return "others"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -309,6 +309,11 @@ def _score(source: Source, settings: Mapping[str, Any], policy: Policy) -> _Scor
         found["scored_frequency"] = found["order_count"]
         found["scored_value"] = found["net_revenue"]
         groups = source.groups(settings, day)
+        dated = found["customer_id"]
+        if day == current:
+            arguments = (settings["lookback_days"], settings["count_zero_value_orders"])
+            dated = source.metrics(day, *arguments, is_current=False)["customer_id"]
+        found["is_known_by_date"] = found["customer_id"].isin(set(dated))
         found["score_group"] = [
             _text(groups.get(customer)) or oracle.WHOLE_BASE for customer in found["customer_id"]
         ]
@@ -654,8 +659,12 @@ def _behaviour(
 
 
 def _segment_history(
-    settings: Mapping[str, Any], current: dt.date | None, rows: Iterable[Mapping[str, Any]]
+    settings: Mapping[str, Any],
+    current: dt.date | None,
+    rows: Iterable[Mapping[str, Any]],
+    undated: Container[str],
 ) -> pd.DataFrame:
+    """`undated`: customers known at the current date only, who are on no date of the grid."""
     columns = (
         "as_of_date customer_id segment_key segment_scheme segment_code lifecycle_stage rfm_code"
         " recency_score frequency_score monetary_score rfm_score matched_rule previous_segment_key"
@@ -670,7 +679,8 @@ def _segment_history(
             {
                 **row,
                 "is_current": row["as_of_date"] == current,
-                "is_grid": row["as_of_date"] in grid,
+                "is_grid": row["as_of_date"] in grid
+                and not (row["as_of_date"] == current and row["customer_id"] in undated),
             }
             for row in rows
         ),
@@ -776,15 +786,20 @@ def expected_marts(
     scores = [f"{dimension}_score" for dimension in oracle.DIMENSIONS]
     measures = [column for column, _ in oracle.DIMENSIONS.values()]
     dates = as_of_dates(settings, scored.current)
+    complete = oracle.current_as_of_date(source.accepted)
+    undated = {
+        row["customer_id"] for row in _records(scored.metrics) if not row["is_known_by_date"]
+    }
     return {
         "rfm_intermediate.int_as_of_dates": _rows(
-            "as_of_date is_current is_grid is_reopened",
+            "as_of_date is_current is_grid is_reopened is_complete",
             (
                 {
                     "as_of_date": day,
                     "is_current": day == scored.current,
                     "is_grid": day in grid_dates(settings, scored.current),
                     "is_reopened": False,
+                    "is_complete": complete is not None and day <= complete,
                 }
                 for day in dates
             ),
@@ -792,7 +807,7 @@ def expected_marts(
         "rfm_intermediate.int_customer_metrics": _rows(
             "as_of_date customer_id score_group days_since_last_order order_count sales_amount"
             " return_amount net_revenue scored_recency_days scored_frequency scored_value"
-            " is_scored first_order_date last_order_date",
+            " is_scored is_known_by_date first_order_date last_order_date",
             _records(scored.metrics),
         ),
         "rfm_intermediate.int_rfm_scores": _rows(
@@ -804,7 +819,9 @@ def expected_marts(
         ),
         "rfm_marts.customer_rfm": _customer_rfm(scored),
         "rfm_marts.customer_segments": customer_segments,
-        "rfm_marts.customer_segment_history": _segment_history(settings, scored.current, history),
+        "rfm_marts.customer_segment_history": _segment_history(
+            settings, scored.current, history, undated
+        ),
         "rfm_marts.score_cut_points": _cut_points(scored, policy),
         "rfm_marts.segment_rule_coverage": rule_coverage(policy, cells),
         "rfm_marts.segment_score_cells": _rows(

@@ -43,6 +43,15 @@ def test_every_column_is_described(workers):
         assert not empty, f"{name}: no description of {empty}"
 
 
+def test_names_of_unit_tests_fit_into_postgresql():
+    """dbt makes a relation of that name; PostgreSQL takes 63 characters."""
+    names = []
+    for path in (PROJECT_ROOT / "models").rglob("*_unit_tests.yml"):
+        content = yaml.safe_load(re.sub(r"\{\{.*?\}\}", "x", path.read_text()))
+        names += [entry["name"] for entry in content["unit_tests"]]
+    assert names and not [name for name in names if len(name) > 63]
+
+
 def test_every_model_states_its_grain_in_its_first_line():
     for path in (PROJECT_ROOT / "models").rglob("*.sql"):
         assert path.read_text().startswith("-- Grain: "), path.name

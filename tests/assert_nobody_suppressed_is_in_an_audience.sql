@@ -1,7 +1,7 @@
--- Nobody of a suppressed segment, opted out, stopped, internal or contacted too often on a list, and
+-- Nobody of a suppressed segment, opted out, stopped, internal or contacted too often on a list,
 -- nobody on two lists of a channel.
--- Looked up from the sources again. A list of an earlier date than the last one logged is not
--- written, so it is not judged.
+-- Looked up from the sources again. On a date before the last one logged, segments and contacts are
+-- not judged: lists are not made for it.
 {%- set window_starts = dbt.dateadd(
     'day', '-1 * members.contact_window_days', 'members.as_of_date'
 ) | trim %}
@@ -11,6 +11,18 @@ last_logged as (
 
     select max(as_of_date) as as_of_date
     from {{ ref('audience_changes') }}
+
+),
+
+current_dates as (
+
+    select
+        as_of_dates.as_of_date,
+        as_of_dates.as_of_date >= last_logged.as_of_date
+        and as_of_dates.as_of_date <= {{ latest_plausible_as_of_date() }} as is_logged
+    from {{ ref('int_as_of_dates') }} as as_of_dates
+    cross join last_logged
+    where as_of_dates.is_current
 
 ),
 
@@ -25,6 +37,7 @@ members as (
         definitions.max_contacts,
         definitions.contact_window_days,
         current_dates.as_of_date,
+        current_dates.is_logged,
         customers.is_internal,
         case members.channel
             when 'email' then customers.email_consent
@@ -32,13 +45,11 @@ members as (
             when 'ads' then customers.ads_consent
         end as channel_consent
     from {{ ref('audience_members') }} as members
-    inner join {{ ref('int_as_of_dates') }} as current_dates
-        on current_dates.is_current
-    inner join last_logged
-        on current_dates.as_of_date >= last_logged.as_of_date
-    inner join {{ ref('policy_audiences') }} as definitions
+    cross join current_dates
+    left join {{ ref('policy_audiences') }} as definitions
         on
-            members.audience_code = definitions.audience_code
+            current_dates.is_logged
+            and members.audience_code = definitions.audience_code
             and {{ is_live_audience('definitions', 'current_dates.as_of_date') }}
     left join {{ ref('stg_customers') }} as customers
         on members.customer_id = customers.customer_id
@@ -52,9 +63,13 @@ wrong as (
         members.customer_id,
         'segment' as what_is_wrong
     from members
+    left join {{ ref('customer_segments') }} as customers
+        on members.customer_id = customers.customer_id
     inner join {{ ref('policy_strategies') }} as strategies
-        on members.segment_key = strategies.segment_key
-    where strategies.is_suppressed
+        on
+            members.segment_key = strategies.segment_key
+            or customers.segment_key = strategies.segment_key
+    where strategies.is_suppressed and members.is_logged
     union all
     select
         audience_code,

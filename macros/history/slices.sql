@@ -81,12 +81,14 @@
 
 
 {#- A key of what the model's slices depend on beside data and scoring vars: other cells of its seeds,
-    another key. -#}
+    another key. A rationale may be reworded. -#}
 {% macro slices_key() %}
-    {%- if not execute -%}{{ return('') }}{%- endif -%}
+    {%- if not execute or invocation_args_dict.get('empty') -%}{{ return('') }}{%- endif -%}
     {%- set parts = [] -%}
     {%- for seed in slice_seeds() -%}
-        {%- set rows = run_query('select * from ' ~ ref(seed)) -%}
+        {%- set columns = adapter.get_columns_in_relation(ref(seed)) | map(attribute='name')
+            | reject('equalto', 'rationale') | sort | join(', ') -%}
+        {%- set rows = run_query('select ' ~ columns ~ ' from ' ~ ref(seed)) -%}
         {%- do parts.append([seed, rows.rows | map('join', '|') | sort | list]) -%}
     {%- endfor -%}
     {%- if model.config.meta.looks_back -%}
@@ -131,7 +133,6 @@ where {{ is_due('as_of_date') }}
 {#- Whether the model being built does not have the finished slice of a date, or is to compute it
     again. -#}
 {% macro is_due(column) %}
-    {%- do refuse_other_settings() -%}
     {{ column }} not in (
         select slice_log.as_of_date
         from {{ ref('int_slice_log') }} as slice_log
@@ -158,33 +159,58 @@ where {{ is_due('as_of_date') }}
 {%- endmacro %}
 
 
-{#- Raises when slices of the model were computed with other scoring vars. -#}
-{% macro refuse_other_settings() %}
-    {%- if execute and flags.WHICH in ('build', 'run', 'retry') -%}
-        {%- set stored = run_query(
-            "select distinct scoring_vars from " ~ ref('int_slice_log')
-            ~ " where model_name = '" ~ this.identifier ~ "'"
-        ) -%}
-        {%- set now = fromjson(scoring_vars()) -%}
-        {%- for row in stored.rows if row[0] != scoring_vars() -%}
-            {%- set before = fromjson(row[0]) -%}
-            {%- set changes = [] -%}
-            {%- for name, value in now.items() if before.get(name) != value -%}
-                {%- do changes.append(name ~ " " ~ before.get(name) ~ " → " ~ value) -%}
-            {%- endfor -%}
-            {%- do exceptions.raise_compiler_error(
-                "The stored history was scored with other settings: " ~ changes | join(', ')
-                ~ ". Build once with --full-refresh, or set the var back."
-            ) -%}
+{#- Checks, when a run starts that goes on from stored slices, that it can: they were scored with the
+    same vars, and a back-test does not throw away dates that are finished. -#}
+{% macro check_stored_history() %}
+    {%- if not execute or flags.FULL_REFRESH or flags.WHICH not in ('build', 'run', 'retry')
+        or invocation_args_dict.get('empty') -%}
+        {{ return('') }}
+    {%- endif -%}
+    {%- set sliced_models = [] -%}
+    {%- for node in graph.nodes.values() if node.unique_id in selected_resources
+        and node.config.get('incremental_strategy') == 'slices' -%}
+        {%- do sliced_models.append(node.unique_id) -%}
+    {%- endfor -%}
+    {%- set node = graph.nodes.get('model.rfm_retention.int_slice_log') -%}
+    {%- if not sliced_models or not node -%}{{ return('') }}{%- endif -%}
+    {%- set slice_log = load_relation(api.Relation.create(
+        database=node.database, schema=node.schema, identifier=node.alias
+    )) -%}
+    {%- if not slice_log -%}{{ return('') }}{%- endif -%}
+    {%- set now = fromjson(scoring_vars()) -%}
+    {%- for row in run_query('select distinct scoring_vars from ' ~ slice_log).rows
+        if row[0] != scoring_vars() -%}
+        {%- set before = fromjson(row[0]) -%}
+        {%- set changes = [] -%}
+        {%- for name, value in now.items() if before.get(name) != value -%}
+            {%- do changes.append(name ~ " " ~ before.get(name) ~ " → " ~ value) -%}
         {%- endfor -%}
+        {%- do exceptions.raise_compiler_error(
+            "The stored history was scored with other settings: " ~ changes | join(', ')
+            ~ ". Build once with --full-refresh, or set the var back."
+        ) -%}
+    {%- endfor -%}
+    {%- if var('as_of_date') is not none -%}
+        {%- set last_date = run_query(
+            'select max(as_of_date) from ' ~ slice_log ~ ' where is_finished'
+        ).rows[0][0] -%}
+        {%- if last_date is not none and last_date | string > var('as_of_date') | string -%}
+            {%- do exceptions.raise_compiler_error(
+                "The stored history goes up to " ~ last_date ~ ", later than the var as_of_date "
+                ~ var('as_of_date') ~ "; finished dates would be lost. Build a back-test in a"
+                ~ " database or schema of its own (env RFM_DUCKDB_PATH, schema in profiles.yml), or go"
+                ~ " back for good with --full-refresh."
+            ) -%}
+        {%- endif -%}
     {%- endif -%}
 {% endmacro %}
 
 
 {#- The strategy of sliced models: whole slices are deleted, those that are not wanted any more and
-    those that were computed anew, and then inserted. -#}
+    those that were computed anew, and then inserted. A run with `--empty` leaves them alone. -#}
 {% macro get_incremental_slices_sql(arguments) %}
     {%- set columns = get_quoted_csv(arguments['dest_columns'] | map(attribute='name')) -%}
+    {%- if not invocation_args_dict.get('empty') %}
     delete from {{ arguments['target_relation'] }}
     where as_of_date not in (
         select dates.as_of_date
@@ -193,6 +219,7 @@ where {{ is_due('as_of_date') }}
     )
     -- Also where another run has just finished the same date.
     or as_of_date in (select computed.as_of_date from {{ arguments['temp_relation'] }} as computed);
+    {%- endif %}
     insert into {{ arguments['target_relation'] }} ({{ columns }})
     select {{ columns }} from {{ arguments['temp_relation'] }}
 {% endmacro %}
@@ -201,6 +228,7 @@ where {{ is_due('as_of_date') }}
 {#- Writes down which slices the model has now: the hook of every sliced model. What stands there
     about a finished slice stays, so that late rows can be told. -#}
 {% macro log_slices() %}
+    {%- if invocation_args_dict.get('empty') -%}{{ return('') }}{%- endif -%}
     delete from {{ ref('int_slice_log') }}
     where
         model_name = '{{ this.identifier }}'
@@ -219,7 +247,7 @@ where {{ is_due('as_of_date') }}
     select
         '{{ this.identifier }}' as model_name,
         dates.as_of_date,
-        not dates.is_current as is_finished,
+        not dates.is_current and dates.is_complete as is_finished,
         {{ text_literal(scoring_vars()) }} as scoring_vars,
         '{{ slices_key() }}' as policy_key,
         load_times.sales_loaded_until,

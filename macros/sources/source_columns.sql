@@ -163,12 +163,13 @@ select
 
 
 {#- Whether a customer has one of the given addresses (email, phone); true for everybody where the
-    customers source has none of these columns. -#}
-{% macro has_address(names) %}
+    customers source has none of these columns: then the tools know them by customer_id. `reach`: the
+    alias of int_customer_reach. -#}
+{% macro has_address(reach, names) %}
     {%- set conditions = [] -%}
     {%- for name in names
         if not execute or is_using('customers') and source_columns('customers')[name]['name'] is not none -%}
-        {%- do conditions.append('addresses.' ~ name ~ '_sha256 is not null') -%}
+        {%- do conditions.append(reach ~ '.' ~ name ~ '_sha256 is not null') -%}
     {%- endfor -%}
     {{ return(conditions | join(' or ') if conditions else 'true') }}
 {% endmacro %}

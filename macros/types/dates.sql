@@ -10,3 +10,16 @@
     {%- endif -%}
     {{ return((run_started_at + modules.datetime.timedelta(days=1)).strftime('%Y-%m-%d')) }}
 {% endmacro %}
+
+
+{#- The day after the latest plausible sale: the last date that an as-of date can honestly be. -#}
+{% macro latest_plausible_as_of_date() -%}
+    cast({{ dbt.dateadd('day', 1, date_literal(latest_plausible_date())) | trim }} as date)
+{%- endmacro %}
+
+
+{#- When a row came in, null where that cannot be: one row of the year 9999 would let no later row
+    count as late. -#}
+{% macro plausible_load_time(column) -%}
+    case when {{ column }} <= {{ latest_plausible_as_of_date() }} then {{ column }} end
+{%- endmacro %}

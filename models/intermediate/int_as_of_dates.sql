@@ -1,4 +1,5 @@
 -- Grain: one row per as_of_date: the current one and the grid dates of the history.
+-- A date is complete when the data have reached it; until then it stays to be computed.
 -- A reopened date (the var reopen_periods) is computed again although it is finished, so that late
 -- rows get in.
 -- The current date is the day after the last accepted sale, so the clock of the build is the data.
@@ -18,10 +19,14 @@ last_sale as (
 current_date_of_data as (
 
     {% if given_date is not none %}
-    select {{ date_literal(given_date) }} as as_of_date
+    select
+        {{ date_literal(given_date) }} as as_of_date,
+        last_sale_date
     from last_sale
     {% else %}
-    select cast({{ dbt.dateadd('day', 1, 'last_sale_date') | trim }} as date) as as_of_date
+    select
+        cast({{ dbt.dateadd('day', 1, 'last_sale_date') | trim }} as date) as as_of_date,
+        last_sale_date
     from last_sale
     where last_sale_date is not null
     {% endif %}
@@ -64,6 +69,11 @@ select
     distinct_dates.as_of_date,
     distinct_dates.as_of_date = current_date_of_data.as_of_date as is_current,
     distinct_dates.is_grid = 1 as is_grid,
-    distinct_dates.is_reopened = 1 as is_reopened
+    distinct_dates.is_reopened = 1 as is_reopened,
+    coalesce(
+        distinct_dates.as_of_date
+        <= {{ dbt.dateadd('day', 1, 'current_date_of_data.last_sale_date') | trim }},
+        false
+    ) as is_complete
 from distinct_dates
 cross join current_date_of_data

@@ -122,8 +122,8 @@ fitting as (
 
 ),
 
--- Whoever has asked us to stop or was contacted after the last sale is left alone too: all events
--- and contacts count here, whatever the as-of date.
+-- Who was contacted after the last sale is left alone too: all contacts count, whatever the as-of
+-- date.
 contact_days as (
 
     select
@@ -151,68 +151,6 @@ recent_contacts as (
 
 ),
 
-channel_effects as (
-
-    select
-        event_days.customer_id,
-        event_types.channel_effect,
-        max(event_days.event_date) as effect_date
-    from {{ ref('int_event_days') }} as event_days
-    inner join {{ ref('policy_event_types') }} as event_types
-        on event_days.event_type = event_types.event_type
-    where event_types.channel_effect is not null
-    group by event_days.customer_id, event_types.channel_effect
-
-),
-
-channels as (
-
-    {% for channel in reachable_channels() %}
-    select '{{ channel }}' as channel
-    {% if not loop.last %}union all{% endif %}
-    {% endfor %}
-
-),
-
-last_effects as (
-
-    select
-        channel_effects.customer_id,
-        channels.channel,
-        max(
-            case
-                when channel_effects.channel_effect like 'stop%' then channel_effects.effect_date
-            end
-        ) as stop_date,
-        max(
-            case
-                when channel_effects.channel_effect like 'allow%' then channel_effects.effect_date
-            end
-        ) as allow_date
-    from channel_effects
-    inner join channels
-        on
-            channel_effects.channel_effect in (
-                'stop_all',
-                {{ dbt.concat(["'stop_'", 'channels.channel']) }},
-                {{ dbt.concat(["'allow_'", 'channels.channel']) }}
-            )
-    group by channel_effects.customer_id, channels.channel
-
-),
-
-stops as (
-
-    select
-        customer_id,
-        {{ dbt.concat(["'|'", dbt.listagg('channel', "'|'", 'order by channel'), "'|'"]) }}
-            as stopped_channels
-    from last_effects
-    where stop_date is not null and (allow_date is null or allow_date <= stop_date)
-    group by customer_id
-
-),
-
 strategies as (
 
     select
@@ -233,32 +171,26 @@ known as (
         strategies.incentive_type,
         strategies.incentive_depth_pct,
         strategies.is_suppressed or actual_strategies.is_suppressed as is_suppressed,
-        addresses.email_sha256,
-        addresses.phone_sha256,
-        addresses.email_consent,
-        addresses.sms_consent,
-        addresses.ads_consent,
-        coalesce(addresses.is_internal, false) as is_internal,
-        coalesce(stops.stopped_channels, '|') as stopped_channels,
+        reach.email_sha256,
+        reach.phone_sha256,
+        reach.email_consent,
+        reach.sms_consent,
+        reach.ads_consent,
+        coalesce(reach.is_internal, false) as is_internal,
+        coalesce(reach.stopped_channels, '|') as stopped_channels,
         coalesce(recent_contacts.contact_count, 0) as recent_contact_count,
-        case fitting.channel
-            when 'email' then addresses.email_consent
-            when 'sms' then addresses.sms_consent
-            when 'ads' then addresses.ads_consent
-        end as channel_consent,
-        -- Where the customers source has no such column, the tools know them by customer_id.
-        {{ has_address(['email']) }} as has_email,
-        {{ has_address(['phone']) }} as has_phone,
-        {{ has_address(['email', 'phone']) }} as has_email_or_phone
+        {{ contact_block_reason('reach', 'fitting.channel', 'fitting.needs_consent') }}
+            as block_reason,
+        {{ has_address('reach', ['email']) }} as has_email,
+        {{ has_address('reach', ['phone']) }} as has_phone,
+        {{ has_address('reach', ['email', 'phone']) }} as has_email_or_phone
     from fitting
     inner join strategies
         on fitting.segment_key = strategies.segment_key
     inner join strategies as actual_strategies
         on fitting.actual_segment_key = actual_strategies.segment_key
-    left join {{ ref('stg_customers') }} as addresses
-        on fitting.customer_id = addresses.customer_id
-    left join stops
-        on fitting.customer_id = stops.customer_id
+    left join {{ ref('int_customer_reach') }} as reach
+        on fitting.customer_id = reach.customer_id
     left join recent_contacts
         on
             fitting.audience_code = recent_contacts.audience_code
@@ -271,16 +203,9 @@ judged as (
     select
         *,
         case
-            when is_internal then 'internal_customer'
+            when is_internal then block_reason
             when is_suppressed then 'suppressed_segment'
-            when not channel_consent then 'opted_out'
-            when {{ has_flag('stopped_channels', 'channel') }} then 'bounced_or_unsubscribed'
-            when needs_consent and channel_consent is null then 'no_consent'
-            when
-                (channel = 'email' and not has_email)
-                or (channel in ('sms', 'phone') and not has_phone)
-                or (channel = 'ads' and not has_email_or_phone)
-                then 'no_address'
+            when block_reason is not null then block_reason
             when last_order_date >= trigger_date then 'bought_since_trigger'
             when recent_contact_count >= max_contacts then 'contacted_too_recently'
         end as own_reason

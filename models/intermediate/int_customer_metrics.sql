@@ -75,17 +75,19 @@ known_elsewhere as (
 
     select
         as_of_dates.as_of_date,
-        customers.customer_id
+        customers.customer_id,
+        case when customers.created_date is null then 0 else 1 end as is_dated
     from as_of_dates
     inner join {{ ref('stg_customers') }} as customers
         on
             as_of_dates.as_of_date > customers.created_date
             or (customers.created_date is null and as_of_dates.is_current)
     {%- if uses_events %}
-    union
+    union all
     select
         as_of_dates.as_of_date,
-        first_events.customer_id
+        first_events.customer_id,
+        1 as is_dated
     from as_of_dates
     inner join first_events
         on as_of_dates.as_of_date > first_events.first_event_date
@@ -97,13 +99,15 @@ known_without_sales as (
 
     select
         known_elsewhere.as_of_date,
-        known_elsewhere.customer_id
+        known_elsewhere.customer_id,
+        max(known_elsewhere.is_dated) as is_dated
     from known_elsewhere
     left join customers_with_sales
         on
             known_elsewhere.as_of_date = customers_with_sales.as_of_date
             and known_elsewhere.customer_id = customers_with_sales.customer_id
     where customers_with_sales.customer_id is null
+    group by known_elsewhere.as_of_date, known_elsewhere.customer_id
 
 ),
 {%- if is_activity %}
@@ -135,7 +139,8 @@ known_customers as (
         last_order_date,
         order_count,
         return_amount,
-        net_revenue
+        net_revenue,
+        1 as is_dated
     from customers_with_sales
     union all
     select
@@ -145,7 +150,8 @@ known_customers as (
         cast(null as date) as last_order_date,
         0 as order_count,
         0 as return_amount,
-        0 as net_revenue
+        0 as net_revenue,
+        is_dated
     from known_without_sales
 
 )
@@ -177,6 +183,7 @@ select
     cast(known_customers.net_revenue as {{ type_money() }}) as scored_value,
     {%- endif %}
     known_customers.order_count > 0 as is_scored,
+    known_customers.is_dated = 1 as is_known_by_date,
     known_customers.first_order_date,
     known_customers.last_order_date
 from known_customers

@@ -1,6 +1,9 @@
 -- Grain: one row per row of the customers source, with the reason why it cannot be used
 -- (null = accepted).
+-- Of rows with one id the earliest is kept, but a word against contacting in any of them counts: a
+-- consent refused, an internal customer.
 -- Addresses are hashed here and are plain nowhere behind this model.
+{%- set consent_channels = ['email', 'sms', 'ads'] %}
 with
 
 customers as (
@@ -32,12 +35,17 @@ numbered_customers as (
                 score_group nulls last,
                 email nulls last,
                 phone nulls last,
-                is_internal,
                 email_consent nulls last,
                 sms_consent nulls last,
                 ads_consent nulls last
-        ) as occurrence
+        ) as occurrence,
+        {% for channel in consent_channels %}
+        max(case when not {{ channel }}_consent then 1 else 0 end) over ids = 1
+            as {{ channel }}_refused,
+        {% endfor %}
+        max(case when is_internal then 1 else 0 end) over ids = 1 as is_internal_anywhere
     from customers
+    window ids as (partition by customer_id)
 
 )
 
@@ -47,10 +55,11 @@ select
     score_group,
     {{ sha256_hex('email') }} as email_sha256,
     {{ sha256_hex('phone') }} as phone_sha256,
-    is_internal,
-    email_consent,
-    sms_consent,
-    ads_consent,
+    is_internal_anywhere as is_internal,
+    {% for channel in consent_channels %}
+    case when {{ channel }}_refused then false else {{ channel }}_consent end
+        as {{ channel }}_consent,
+    {% endfor %}
     created_date,
     case
         when customer_id is null then 'missing_customer_id'

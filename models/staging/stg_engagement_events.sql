@@ -6,6 +6,6 @@ select
     channel,
     event_value,
     event_date,
-    loaded_at
+    {{ plausible_load_time('loaded_at') }} as loaded_at
 from {{ ref('stg_engagement_events_classified') }}
 where rejection_reason is null

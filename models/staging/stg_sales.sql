@@ -36,5 +36,5 @@ select
     discount_amount,
     is_return,
     sale_date,
-    loaded_at
+    {{ plausible_load_time('loaded_at') }} as loaded_at
 from sales

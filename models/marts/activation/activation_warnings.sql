@@ -2,6 +2,22 @@
 -- (warning_code, subject). Printed when this model is built, like build_warnings.
 {{ config(post_hook="{{ print_build_warnings() }}") }}
 {%- set string = dbt.type_string() %}
+{#- Why an audience fits nobody, where a source that is not in use explains it. #}
+{%- set reasons = [] %}
+{%- if not is_using('products') %}
+{%- do reasons.append(
+    "when category is not null then ': categories need the products source (using_products)'"
+) %}
+{%- endif %}
+{%- if not is_using('engagement_events') %}
+{%- do reasons.append(
+    "when flag in ('" ~ engagement_flags() | join("', '") ~ "') then " ~ dbt.concat([
+        "': the flag '", 'flag', "' needs the events source (using_engagement_events)'"
+    ])
+) %}
+{%- endif %}
+{%- set missing_source = 'case ' ~ reasons | join(' ') ~ " else '' end" if reasons else "''" %}
+{%- set scheme = text_literal(var('segment_scheme')) %}
 {%- set history_days = dbt.datediff('min(as_of_date)', 'max(as_of_date)', 'day') | trim %}
 with
 
@@ -17,6 +33,8 @@ audiences as (
 
     select
         audience_code,
+        category,
+        flag,
         fitting_count,
         member_count
     from {{ ref('audiences') }}
@@ -56,8 +74,19 @@ rules as (
     from {{ ref('policy_trigger_rules') }}
     where
         segment_scheme is null
-        or segment_scheme = {{ text_literal(var('segment_scheme')) }}
+        or segment_scheme = {{ scheme }}
     group by trigger_code
+
+),
+
+definitions as (
+
+    select
+        audience_code,
+        segment_scheme,
+        segment_code,
+        trigger_days
+    from {{ ref('policy_audiences') }}
 
 ),
 
@@ -74,16 +103,54 @@ select
     {{ dbt.concat([
         "'The audiences were logged up to '", 'cast(logged.last_logged_date as ' ~ string ~ ')',
         "'; for the earlier date '", 'cast(current_dates.as_of_date as ' ~ string ~ ')',
-        "' nothing is logged and audience_members stays as it was'",
+        "' no list changes, but those who must not be contacted any more are taken off'",
     ]) }} as message
 from current_dates
 inner join logged
     on current_dates.as_of_date < logged.last_logged_date
 union all
 select
+    'date_beyond_audience_log' as warning_code,
+    cast(as_of_date as {{ string }}) as subject,
+    {{ dbt.concat([
+        "'The as-of date '", 'cast(as_of_date as ' ~ string ~ ')', "' cannot be yet (after '",
+        'cast(' ~ latest_plausible_as_of_date() ~ ' as ' ~ string ~ ')',
+        "'): no list changes, but those who must not be contacted any more are taken off'",
+    ]) }} as message
+from current_dates
+where as_of_date > {{ latest_plausible_as_of_date() }}
+{%- if not is_using('customers') %}
+union all
+select
+    'no_customers_source' as warning_code,
+    'customers' as subject,
+    {{ text_literal(
+        'Consents, addresses and internal customers are unknown without a customers source'
+        ~ ' (using_customers): audiences that ask for consent stay empty, the others name customers'
+        ~ ' by id alone, reachable or not'
+    ) }} as message
+from current_dates
+{%- endif %}
+union all
+select
+    'scheme_without_audiences' as warning_code,
+    {{ scheme }} as subject,
+    {{ dbt.concat([
+        "'No audience of audience_definitions.csv names a segment of the active scheme '", scheme
+    ]) }} as message
+from current_dates
+where
+    not exists (
+        select definitions.audience_code
+        from definitions
+        where definitions.segment_scheme = {{ scheme }} and definitions.segment_code is not null
+    )
+union all
+select
     'empty_audience' as warning_code,
     audience_code as subject,
-    {{ dbt.concat(["'The audience '", 'audience_code', "' fits nobody'"]) }} as message
+    {{ dbt.concat(["'The audience '", 'audience_code', "' fits nobody'", missing_source]) }}
+        as message
 from audiences
 where fitting_count = 0
 union all
@@ -116,3 +183,19 @@ cross join history_lengths
 where
     history_lengths.date_count > 0
     and greatest(rules.reentry_wait_days, rules.minimum_days_before) > history_lengths.day_count
+union all
+select
+    'history_shorter_than_trigger' as warning_code,
+    definitions.audience_code as subject,
+    {{ dbt.concat([
+        "'The audience '", 'definitions.audience_code', "' asks for triggers of the last '",
+        number_text('definitions.trigger_days'), "' days and the history holds '",
+        number_text('history_lengths.day_count'),
+        "': earlier ones are not seen. Raise the var history_periods'",
+    ]) }} as message
+from definitions
+cross join history_lengths
+where
+    history_lengths.date_count > 0
+    and definitions.trigger_days > history_lengths.day_count
+    and (definitions.segment_scheme is null or definitions.segment_scheme = {{ scheme }})

@@ -1,8 +1,10 @@
 -- Grain: one row per (audience_code, customer_id, change_number): a customer added to an audience,
 -- removed from it, or whose sent values changed.
 -- A log: written once and never refreshed. Folding it (the last row of each audience and customer,
--- without removes) gives the members, and this is how the next run knows whom to add. A run whose
--- date lies before the last one logged writes nothing.
+-- without removes) gives the members, and this is how the next run knows whom to add.
+-- A run for a date before the last one logged, or for one that cannot be yet, moves nobody by the
+-- rules: it only takes off who must not be contacted any more, and writes new addresses and
+-- consents down, under the last date logged.
 -- `changed_at` is the as-of date, a second later for every further run that changed something on
 -- it: later changes always carry a later time, and no clock is read.
 {{ config(
@@ -20,12 +22,6 @@
 {%- set expiry_days = '(cast(floor(' ~ days_in ~ ' / now_in.expires_after_days) as integer) + 1)'
     ~ ' * now_in.expires_after_days' %}
 with
-
-candidates as (
-
-    select * from {{ ref('int_audience_candidates') }}
-
-),
 
 current_dates as (
 
@@ -68,7 +64,7 @@ logged as (
         as_of_date,
         cast(null as timestamp) as entered_at,
         cast(null as date) as expires_on
-    from candidates
+    from {{ ref('int_audience_candidates') }}
     where 1 = 0
     {%- endif %}
 
@@ -93,17 +89,12 @@ members_before as (
 
 ),
 
-runs as (
+dates as (
 
     select
         current_dates.as_of_date,
-        coalesce(max(logged.change_number), 0) + 1 as change_number,
-        count(
-            distinct case
-                when logged.as_of_date = current_dates.as_of_date then logged.change_number
-            end
-        ) as runs_before,
-        coalesce(max(logged.as_of_date) > current_dates.as_of_date, false) as is_outdated
+        max(logged.as_of_date) as last_logged_date,
+        coalesce(max(logged.change_number), 0) + 1 as change_number
     from current_dates
     left join logged
         on logged.change_number is not null
@@ -111,19 +102,100 @@ runs as (
 
 ),
 
-timed_runs as (
+judged_dates as (
 
     select
         *,
+        coalesce(as_of_date < last_logged_date, false)
+        or as_of_date > {{ latest_plausible_as_of_date() }} as is_frozen
+    from dates
+
+),
+
+runs as (
+
+    select
+        case when is_frozen then last_logged_date else as_of_date end as as_of_date,
+        change_number,
+        is_frozen
+    from judged_dates
+
+),
+
+timed_runs as (
+
+    select
+        runs.as_of_date,
+        runs.change_number,
+        runs.is_frozen,
         cast(
             {{ dbt.dateadd(
-                'second', 'cast(runs_before as integer)', 'cast(as_of_date as timestamp)'
+                'second', 'cast(count(distinct logged.change_number) as integer)',
+                'cast(runs.as_of_date as timestamp)'
             ) }}
             as timestamp
         ) as changed_at
     from runs
-    -- A date that cannot be yet would silence every run until it has come.
-    where not is_outdated and as_of_date <= {{ date_literal(latest_plausible_date()) }}
+    left join logged
+        on runs.as_of_date = logged.as_of_date
+    group by runs.as_of_date, runs.change_number, runs.is_frozen
+
+),
+
+consent_rules as (
+
+    select
+        audience_code,
+        max(case when needs_consent then 1 else 0 end) = 1 as needs_consent
+    from {{ ref('policy_audiences') }}
+    group by audience_code
+
+),
+
+candidates as (
+
+    select
+        candidates.audience_code,
+        candidates.customer_id,
+        candidates.channel,
+        candidates.segment_key,
+        candidates.strategy_code,
+        candidates.incentive_type,
+        cast(candidates.incentive_depth_pct as numeric(18, 6)) as incentive_depth_pct,
+        candidates.email_sha256,
+        candidates.phone_sha256,
+        candidates.email_consent,
+        candidates.sms_consent,
+        candidates.ads_consent,
+        candidates.expires_after_days,
+        candidates.suppression_reason
+    from {{ ref('int_audience_candidates') }} as candidates
+    inner join timed_runs
+        on not timed_runs.is_frozen
+    union all
+    select
+        members_before.audience_code,
+        members_before.customer_id,
+        members_before.channel,
+        members_before.segment_key,
+        members_before.strategy_code,
+        members_before.incentive_type,
+        members_before.incentive_depth_pct,
+        reach.email_sha256,
+        reach.phone_sha256,
+        reach.email_consent,
+        reach.sms_consent,
+        reach.ads_consent,
+        cast(null as integer) as expires_after_days,
+        {{ contact_block_reason('reach', 'members_before.channel', 'consent_rules.needs_consent') }}
+            as suppression_reason
+    from members_before
+    inner join timed_runs
+        on timed_runs.is_frozen
+    left join {{ ref('int_customer_reach') }} as reach
+        on members_before.customer_id = reach.customer_id
+    left join consent_rules
+        on members_before.audience_code = consent_rules.audience_code
 
 ),
 
@@ -131,6 +203,9 @@ now_in as (
 
     select
         candidates.*,
+        timed_runs.as_of_date,
+        timed_runs.is_frozen,
+        members_before.expires_on as expires_on_before,
         coalesce(members_before.entered_at, timed_runs.changed_at) as entered_at,
         cast(coalesce(members_before.entered_at, timed_runs.changed_at) as date) as entered_date,
         members_before.row_hash as row_hash_before,
@@ -150,7 +225,10 @@ dated as (
 
     select
         now_in.*,
-        cast({{ dbt.dateadd('day', expiry_days, 'now_in.entered_date') }} as date) as expires_on
+        case
+            when now_in.is_frozen then now_in.expires_on_before
+            else cast({{ dbt.dateadd('day', expiry_days, 'now_in.entered_date') }} as date)
+        end as expires_on
     from now_in
 
 ),

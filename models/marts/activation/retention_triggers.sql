@@ -79,7 +79,8 @@ strategies as (
 
     select
         segment_key,
-        strategy_code
+        strategy_code,
+        is_suppressed
     from {{ ref('policy_strategies') }}
 
 ),
@@ -362,6 +363,7 @@ select
     ) as trigger_rank,
     candidates.net_revenue as value_at_stake,
     candidates.reentry_wait_days,
+    strategies.is_suppressed,
     candidates.previous_as_of_date
 from candidates
 inner join fires

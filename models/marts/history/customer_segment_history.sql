@@ -1,5 +1,6 @@
 -- Grain: one row per (as_of_date, customer_id), every customer known at that date; dates of the
--- grid and the current one.
+-- grid and the current one. Who is known only because the customers source lists them today (no
+-- created_at, no sale, no event) is at the current date alone and in no movement.
 -- Scores and stages are those of the date; the rules are today's at every date, so that an edited
 -- rule does not look like customers moving. A manual override comes last, at the dates on which it
 -- is valid. What came before is taken from grid dates only: the current slice is nobody's
@@ -29,7 +30,7 @@ metrics as (
         metrics.is_scored,
         metrics.last_order_date,
         as_of_dates.is_current,
-        as_of_dates.is_grid
+        as_of_dates.is_grid and metrics.is_known_by_date as is_grid
     from {{ ref('int_customer_metrics') }} as metrics
     inner join {{ ref('int_as_of_dates') }} as as_of_dates
         on metrics.as_of_date = as_of_dates.as_of_date

@@ -2,6 +2,8 @@
 -- A finished slice keeps what was known when it was computed. Rows dated before it that came in
 -- later (by loaded_at) are late: counted here, and taken in when the var reopen_periods reaches the
 -- date.
+{#- The tables that segments are made of come before customer_segments: the log is complete then. #}
+{{ config(pre_hook="{% do ref('customer_segments') %}") }}
 {%- set late_sources = [] %}
 {%- for entity in ['sales', 'engagement_events'] if has_load_times(entity) %}
 {%- do late_sources.append(entity) %}
@@ -17,12 +19,14 @@ as_of_dates as (
 {% if late_sources -%}
 computed as (
 
+    -- After a run that broke off the tables of a date can have been computed at different times.
     select
         as_of_date,
-        sales_loaded_until,
-        engagement_events_loaded_until
+        min(sales_loaded_until) as sales_loaded_until,
+        min(engagement_events_loaded_until) as engagement_events_loaded_until
     from {{ ref('int_slice_log') }}
-    where model_name = 'int_customer_metrics'
+    where model_name <> 'retention_triggers'
+    group by as_of_date
 
 ),
 

@@ -75,6 +75,8 @@ moves as (
         {% else -%}
         false as has_acted,
         {% endif -%}
+        history.silence > earlier.silence as has_fallen_silent,
+        history.silence < earlier.silence as has_come_back,
         history.silence > earlier.silence
         or coalesce(history.recency_score, 0) < coalesce(earlier.recency_score, 0)
         or history.order_count < earlier.order_count as has_aged,
@@ -108,9 +110,11 @@ select
     from_lifecycle_stage,
     to_lifecycle_stage,
     case when is_up then 'up' else 'down' end as direction,
+    case when has_fallen_silent then 'down' when has_come_back then 'up' else 'same' end
+        as lifecycle_direction,
     case
         when is_by_hand then 'override'
-        when not is_up and has_aged then 'ageing'
+        when has_fallen_silent or (not is_up and has_aged) then 'ageing'
         when not is_up and has_lower_scores and not has_other_stage then 'others'
         when has_bought then 'purchase'
         when has_acted then 'activity'

@@ -368,7 +368,7 @@ warnings as (
         {{ dbt.concat([
             number_text('row_count'), "' '", 'entity', "' rows up to '", last_date_text,
             "' are not before the as-of date '", "cast(as_of_date as " ~ string ~ ")",
-            "' and do not count yet'",
+            "' and count only against contacting'",
         ]) }} as message
     from rows_ahead
     union all
