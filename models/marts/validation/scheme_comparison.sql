@@ -1,0 +1,211 @@
+-- Grain: one row per (scope, horizon_code, segment_scheme): how well the segments of each scheme keep
+-- those apart who came back and who did not, and those who spent much and little.
+-- Both measures allow for the number of segments: more of them do not win by being more. Over the
+-- pooled dates they are the means of the dates, weighted by customers.
+{{ config(
+    indexes=[
+        {'columns': ['scope', 'horizon_code', 'segment_scheme'], 'unique': true},
+    ] if target.type == 'postgres' else []
+) }}
+{%- set double = type_double() %}
+with
+
+levels as (
+
+    select
+        scope,
+        as_of_date,
+        horizon_code,
+        segment_scheme,
+        cast(customer_count as {{ double }}) as customer_count,
+        cast(retained_count as {{ double }}) as retained_count,
+        cast(customer_count - retained_count as {{ double }}) as gone_count,
+        cast(revenue_rank_sum as {{ double }}) as revenue_rank_sum
+    from {{ ref('int_validation_levels') }}
+    where dimension = 'segment' and as_of_date is not null
+
+),
+
+totals as (
+
+    select
+        as_of_date,
+        horizon_code,
+        segment_scheme,
+        sum(customer_count) as customer_count,
+        sum(retained_count) as retained_count,
+        sum(gone_count) as gone_count,
+        cast(count(*) as {{ double }}) as segment_count
+    from levels
+    group by as_of_date, horizon_code, segment_scheme
+
+),
+
+revenue_squares as (
+
+    select
+        as_of_date,
+        horizon_code,
+        cast(sum(revenue_rank_square_sum) as {{ double }}) as rank_square_sum
+    from {{ ref('int_validation_cells') }}
+    group by as_of_date, horizon_code
+
+),
+
+sums as (
+
+    select
+        levels.as_of_date,
+        levels.horizon_code,
+        levels.segment_scheme,
+        max(totals.customer_count) as customer_count,
+        max(totals.retained_count) as retained_count,
+        max(totals.gone_count) as gone_count,
+        max(totals.segment_count) as segment_count,
+        sum(
+            levels.customer_count
+            * power(
+                levels.retained_count / levels.customer_count
+                - totals.retained_count / totals.customer_count,
+                2
+            )
+        ) as retention_between,
+        sum(
+            levels.customer_count
+            * power(
+                levels.revenue_rank_sum / levels.customer_count
+                - (totals.customer_count + 1) / 2,
+                2
+            )
+        ) as revenue_between,
+        -- Half a customer more in every cell: an empty one has no logarithm.
+        sum(
+            (
+                (levels.retained_count + 0.5) / (totals.retained_count + 0.5 * totals.segment_count)
+                - (levels.gone_count + 0.5) / (totals.gone_count + 0.5 * totals.segment_count)
+            )
+            * (
+                ln(
+                    (levels.retained_count + 0.5)
+                    / (totals.retained_count + 0.5 * totals.segment_count)
+                )
+                - ln(
+                    (levels.gone_count + 0.5) / (totals.gone_count + 0.5 * totals.segment_count)
+                )
+            )
+        ) as information_value
+    from levels
+    inner join totals
+        on
+            levels.as_of_date = totals.as_of_date
+            and levels.horizon_code = totals.horizon_code
+            and levels.segment_scheme = totals.segment_scheme
+    group by levels.as_of_date, levels.horizon_code, levels.segment_scheme
+
+),
+
+squares as (
+
+    select
+        sums.*,
+        sums.retained_count * sums.gone_count / sums.customer_count as retention_total,
+        revenue_squares.rank_square_sum
+        - sums.customer_count * power((sums.customer_count + 1) / 2, 2) as revenue_total,
+        (sums.segment_count - 1) / nullif(sums.customer_count - sums.segment_count, 0)
+            as freedom_ratio
+    from sums
+    inner join revenue_squares
+        on
+            sums.as_of_date = revenue_squares.as_of_date
+            and sums.horizon_code = revenue_squares.horizon_code
+
+),
+
+measured as (
+
+    select
+        as_of_date,
+        horizon_code,
+        segment_scheme,
+        customer_count,
+        segment_count,
+        case
+            when segment_count > 1
+                then
+                    (
+                        retention_between
+                        - freedom_ratio * (retention_total - retention_between)
+                    )
+                    / nullif(retention_total, 0)
+        end as epsilon_squared_retention,
+        case
+            when segment_count > 1
+                then
+                    (revenue_between - freedom_ratio * (revenue_total - revenue_between))
+                    / nullif(revenue_total, 0)
+        end as epsilon_squared_revenue,
+        case
+            when segment_count > 1 and retained_count > 0 and gone_count > 0
+                then
+                    information_value
+                    - (segment_count - 1) * (1 / retained_count + 1 / gone_count)
+        end as information_value
+    from squares
+
+),
+
+scoped as (
+
+    select
+        cast(as_of_date as {{ dbt.type_string() }}) as scope,
+        measured.*
+    from measured
+    union all
+    select
+        'pooled' as scope,
+        cast(null as date) as as_of_date,
+        horizon_code,
+        segment_scheme,
+        sum(customer_count) as customer_count,
+        max(segment_count) as segment_count,
+        {% for measure in [
+            'epsilon_squared_retention', 'epsilon_squared_revenue', 'information_value'
+        ] %}
+        sum({{ measure }} * customer_count)
+        / nullif(sum(case when {{ measure }} is not null then customer_count end), 0)
+            as {{ measure }}{% if not loop.last %},{% endif %}
+        {% endfor %}
+    from measured
+    group by horizon_code, segment_scheme
+
+),
+
+horizons as (
+
+    select
+        horizon_code,
+        max(horizon_days) as horizon_days
+    from {{ ref('int_validation_windows') }}
+    group by horizon_code
+
+)
+
+select
+    scoped.scope,
+    scoped.as_of_date,
+    scoped.horizon_code,
+    scoped.segment_scheme,
+    cast(horizons.horizon_days as integer) as horizon_days,
+    cast(scoped.customer_count as bigint) as customer_count,
+    cast(scoped.segment_count as integer) as segment_count,
+    scoped.epsilon_squared_retention,
+    scoped.epsilon_squared_revenue,
+    scoped.information_value,
+    case
+        when scoped.segment_count = 1 then 'All customers are in one segment'
+        when scoped.epsilon_squared_retention is null
+            then 'Nobody or everybody came back, so nothing can be told apart'
+    end as note
+from scoped
+inner join horizons
+    on scoped.horizon_code = horizons.horizon_code
