@@ -44,23 +44,45 @@ value_scores as (
     inner join scores
         on scores.generated_number between value_tiles.lowest_score and value_tiles.highest_score
 
+),
+
+cut_points as (
+
+    select
+        as_of_date,
+        score_group,
+        dimension,
+        score,
+        cast(min(value) as {{ type_money() }}) as lowest_value,
+        cast(max(value) as {{ type_money() }}) as highest_value,
+        {%- if var('tie_method') == 'split' %}
+        cast(case
+            when max(case when is_fixed then 1 else 0 end) = 1 then sum(customer_count)
+            else {{ tile_size('max(row_count)', 'score', tiles) }}
+        end as integer) as customer_count,
+        {%- else %}
+        cast(sum(customer_count) as integer) as customer_count,
+        {%- endif %}
+        max(case when is_fixed then 1 else 0 end) = 1 as is_fixed
+    from value_scores
+    group by as_of_date, score_group, dimension, score
+
 )
 
 select
-    as_of_date,
-    score_group,
-    dimension,
-    score,
-    cast(min(value) as {{ type_money() }}) as lowest_value,
-    cast(max(value) as {{ type_money() }}) as highest_value,
-    {%- if var('tie_method') == 'split' %}
-    cast(case
-        when max(case when is_fixed then 1 else 0 end) = 1 then sum(customer_count)
-        else {{ tile_size('max(row_count)', 'score', tiles) }}
-    end as integer) as customer_count,
-    {%- else %}
-    cast(sum(customer_count) as integer) as customer_count,
-    {%- endif %}
-    max(case when is_fixed then 1 else 0 end) = 1 as is_fixed
-from value_scores
-group by as_of_date, score_group, dimension, score
+    cut_points.as_of_date,
+    cut_points.score_group,
+    cut_points.dimension,
+    cut_points.score,
+    cut_points.lowest_value,
+    cut_points.highest_value,
+    cut_points.customer_count,
+    cut_points.is_fixed,
+    drift.population_stability_index,
+    drift.reference_date
+from cut_points
+inner join {{ ref('int_score_drift') }} as drift
+    on
+        cut_points.as_of_date = drift.as_of_date
+        and cut_points.score_group = drift.score_group
+        and cut_points.dimension = drift.dimension
