@@ -1,0 +1,181 @@
+-- Grain: one row per (as_of_date, customer_id): scored customers of the current date, and of the
+-- finished dates of the window `horizon` as many as a model needs (100,000, picked by hash).
+-- `activity_rate`: orders per gap that are still to be expected, by the formula of BG/NBD (Fader and
+-- Hardie 2005) with constants instead of fitted parameters and time in median gaps of the base: the
+-- rate so far, times the probability that a customer of that rhythm is still there.
+{%- set double = type_double() %}
+{%- set features = propensity_features() %}
+{%- set age = dbt.datediff('metrics.first_order_date', 'metrics.as_of_date', 'day') | trim %}
+{%- set days_to_last = dbt.datediff(
+    'metrics.first_order_date', 'metrics.last_order_date', 'day'
+) | trim %}
+{%- set days_before = dbt.datediff('order_dates.order_date', 'customers.as_of_date', 'day') | trim %}
+{%- set r, alpha, a, b = 0.25, 1, 0.8, 2.5 %}
+with
+
+dates as (
+
+    select
+        as_of_date,
+        end_date,
+        false as is_current
+    from {{ ref('int_validation_windows') }}
+    where horizon_code = 'horizon'
+    union all
+    select
+        as_of_date,
+        cast(null as date) as end_date,
+        true as is_current
+    from {{ ref('int_as_of_dates') }}
+    where is_current
+
+),
+
+scored as (
+
+    select
+        scores.as_of_date,
+        scores.customer_id,
+        dates.end_date,
+        dates.is_current,
+        row_number() over (
+            partition by scores.as_of_date, dates.is_current
+            order by {{ dbt.hash('scores.customer_id') }}, {{ bytewise('scores.customer_id') }}
+        ) as place
+    from {{ ref('int_rfm_scores') }} as scores
+    inner join dates
+        on scores.as_of_date = dates.as_of_date
+
+),
+
+customers as (
+
+    select
+        as_of_date,
+        customer_id,
+        end_date,
+        is_current
+    from scored
+    where is_current or place <= 100000
+
+),
+
+order_days as (
+
+    select
+        customers.as_of_date,
+        customers.customer_id,
+        customers.is_current,
+        sum(case when {{ days_before }} <= 90 then 1 else 0 end) as order_days_90d,
+        count(*) as order_days_365d
+    from customers
+    inner join {{ ref('int_order_dates') }} as order_dates
+        on
+            customers.customer_id = order_dates.customer_id
+            and customers.as_of_date > order_dates.order_date
+    where {{ days_before }} <= 365
+    group by customers.as_of_date, customers.customer_id, customers.is_current
+
+),
+
+measured as (
+
+    select
+        customers.as_of_date,
+        customers.customer_id,
+        customers.end_date,
+        customers.is_current,
+        metrics.days_since_last_order,
+        metrics.net_revenue,
+        stages.order_date_count,
+        coalesce(order_days.order_days_90d, 0) as order_days_90d,
+        coalesce(order_days.order_days_365d, 0) as order_days_365d,
+        {% if is_using('engagement_events') -%}
+        coalesce(engagement.event_count_90d, 0) as event_count_90d,
+        {% endif -%}
+        cast(stages.order_date_count - 1 as {{ double }}) as repeats,
+        {{ age }} / cast(stages.group_gap_days as {{ double }}) as age_gaps,
+        {{ days_to_last }} / cast(stages.group_gap_days as {{ double }}) as last_gaps,
+        coalesce(outcomes.order_count, 0) as future_order_count,
+        coalesce(outcomes.net_revenue, 0) as future_net_revenue
+    from customers
+    inner join {{ ref('int_customer_metrics') }} as metrics
+        on
+            customers.as_of_date = metrics.as_of_date
+            and customers.customer_id = metrics.customer_id
+    inner join {{ ref('int_lifecycle_stages') }} as stages
+        on
+            customers.as_of_date = stages.as_of_date
+            and customers.customer_id = stages.customer_id
+    left join order_days
+        on
+            customers.as_of_date = order_days.as_of_date
+            and customers.customer_id = order_days.customer_id
+            and customers.is_current = order_days.is_current
+    {%- if is_using('engagement_events') %}
+    left join {{ ref('int_customer_engagement') }} as engagement
+        on
+            customers.as_of_date = engagement.as_of_date
+            and customers.customer_id = engagement.customer_id
+    {%- endif %}
+    left join {{ ref('int_validation_outcomes') }} as outcomes
+        on
+            outcomes.horizon_code = 'horizon'
+            and customers.as_of_date = outcomes.as_of_date
+            and customers.customer_id = outcomes.customer_id
+
+),
+
+active as (
+
+    select
+        *,
+        ({{ r }} + repeats) / ({{ alpha }} + age_gaps)
+        / (
+            1 + case
+                when repeats > 0
+                    then
+                        {{ a }} / ({{ b }} + repeats - 1)
+                        * exp(
+                            least(
+                                ({{ r }} + repeats)
+                                * (ln({{ alpha }} + age_gaps) - ln({{ alpha }} + last_gaps)),
+                                cast(600 as {{ double }})
+                            )
+                        )
+                else 0
+            end
+        ) as activity_rate
+    from measured
+
+),
+
+raw_features as (
+
+    select
+        as_of_date,
+        customer_id,
+        end_date,
+        is_current,
+        future_order_count,
+        future_net_revenue,
+        {% for feature, (expression, words) in features.items() %}
+        cast({{ expression }} as numeric(20, 9)) as {{ feature }}
+        {%- if not loop.last %},{% endif %}
+        {% endfor %}
+    from active
+
+)
+
+select
+    as_of_date,
+    customer_id,
+    case when not is_current then end_date end as end_date,
+    is_current,
+    cast(case when future_order_count > 0 then 1 else 0 end as {{ double }}) as y,
+    future_order_count,
+    future_net_revenue,
+    {% for feature in features %}
+    cast({{ feature }} as {{ double }}) as {{ feature }}{% if not loop.last %},{% endif %}
+    {% endfor %}
+from raw_features
