@@ -295,6 +295,7 @@ def build_with_later_real_sales(project: Project) -> list[Any]:
     names = [*SLICED, "customer_segment_history", "segment_transitions", "retention_triggers"]
     settings = {
         "latest_plausible_date": "2018-12-31",
+        "history_periods": 12,
         "using_customers": True,
         "using_products": True,
         "using_engagement_events": True,
