@@ -26,6 +26,7 @@ import io
 import json
 import multiprocessing
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -94,9 +95,15 @@ _PARSED_VARS = (
 )
 
 
+# Two dates of history instead of twelve where a check does not ask for more: most builds are about
+# something else, and every date takes its time.
+HISTORY_PERIODS = 2
+
+
 def default_vars() -> dict[str, Any]:
-    """The vars of dbt_project.yml."""
-    return yaml.safe_load((PROJECT_ROOT / "dbt_project.yml").read_text())["vars"]
+    """The vars of dbt_project.yml as the copies of the project have them."""
+    given = yaml.safe_load((PROJECT_ROOT / "dbt_project.yml").read_text())["vars"]
+    return given | {"history_periods": HISTORY_PERIODS}
 
 
 # ---------------------------------------------------------------------------------------------
@@ -244,6 +251,10 @@ class Project:
         for name in _COPIED:
             copy = shutil.copytree if (PROJECT_ROOT / name).is_dir() else shutil.copy
             copy(PROJECT_ROOT / name, self.folder / name)
+        settings = self.folder / "dbt_project.yml"
+        settings.write_text(
+            re.sub(r"history_periods: \d+", f"history_periods: {HISTORY_PERIODS}", settings.read_text())
+        )
         self.target = target
         self._parsed: dict[str, Any] = {}
         self._broken = ""
