@@ -36,6 +36,7 @@
         'engagement_weight': [0, none],
         'gap_prior_strength': [0, none],
         'margin_rate': [0, 1],
+        'max_stability_index': [0, none],
         'min_auc': [0, 1],
         'min_segment_share': [0, 1],
         'high_touch_value_ratio': [0, none],

@@ -24,7 +24,9 @@
 {#- The kinds of build warnings, the gravest first. -#}
 {% macro build_warning_codes() %}
     {{ return([
-        'score_tells_nothing', 'retention_falls', 'claimed_rank_out_of_order', 'no_sales', 'as_of_date_outside_sales', 'rejected_sales', 'rejected_customers',
+        'score_tells_nothing', 'retention_falls', 'claimed_rank_out_of_order',
+        'probability_out_of_order', 'probability_off', 'boundaries_moved',
+        'no_sales', 'as_of_date_outside_sales', 'rejected_sales', 'rejected_customers',
         'rejected_products', 'rejected_engagement_events', 'rejected_campaign_contacts',
         'missing_days', 'unknown_products_in_sales', 'unknown_customers_in_engagement_events',
         'unknown_customers_in_campaign_contacts', 'later_engagement_events',

@@ -1,36 +1,94 @@
-{#- What the purchase probability is made of: {feature: (expression, words)}. Logarithms, since the
-    tenth order says less than the second. Aliases are those of int_propensity_features. -#}
+{#- What the purchase probability is made of: {feature: {expression, words}}. Logarithms, since the
+    tenth order says less than the second. Columns are those of int_propensity_features. -#}
 {% macro propensity_features() %}
     {%- set double = type_double() -%}
     {%- set one = 'cast(1 as ' ~ double ~ ')' -%}
     {%- set features = {
-        'ln_days_since_last_order': [
-            'ln(' ~ one ~ ' + days_since_last_order)', 'days since the last order',
-        ],
-        'ln_net_revenue': [
-            'ln(' ~ one ~ ' + greatest(cast(net_revenue as ' ~ double ~ '), 0))', 'net revenue',
-        ],
-        'ln_order_days_90d': [
-            'ln(' ~ one ~ ' + order_days_90d)', 'days with orders in the last 90',
-        ],
-        'ln_order_days_365d': [
-            'ln(' ~ one ~ ' + order_days_365d)', 'days with orders in the last 365',
-        ],
-        'is_one_time_buyer': [
-            'cast(case when order_date_count = 1 then 1 else 0 end as ' ~ double ~ ')',
-            'one order so far',
-        ],
-        'ln_activity': [
-            'ln(greatest(activity_rate, cast(1e-9 as ' ~ double ~ ')))',
-            'how active the rhythm says the customer still is',
-        ],
+        'ln_days_since_last_order': {
+            'expression': 'ln(' ~ one ~ ' + days_since_last_order)',
+            'words': 'days since the last order',
+        },
+        'ln_net_revenue': {
+            'expression': 'ln(' ~ one ~ ' + greatest(cast(net_revenue as ' ~ double ~ '), 0))',
+            'words': 'net revenue',
+        },
+        'ln_order_days_90d': {
+            'expression': 'ln(' ~ one ~ ' + order_days_90d)',
+            'words': 'days with orders in the last 90 days',
+        },
+        'ln_order_days_365d': {
+            'expression': 'ln(' ~ one ~ ' + order_days_365d)',
+            'words': 'days with orders in the last 365 days',
+        },
+        'is_one_time_buyer': {
+            'expression': 'cast(case when order_date_count = 1 then 1 else 0 end as ' ~ double ~ ')',
+            'words': 'bought on one day only',
+        },
+        'ln_activity': {
+            'expression': 'ln(greatest(activity_rate, cast(1e-9 as ' ~ double ~ ')))',
+            'words': 'orders still to be expected by the own rhythm',
+        },
     } -%}
     {%- if is_using('engagement_events') -%}
         {%- do features.update({
-            'ln_events_90d': [
-                'ln(' ~ one ~ ' + event_count_90d)', 'engagement events in the last 90 days',
-            ],
+            'ln_events_90d': {
+                'expression': 'ln(' ~ one ~ ' + event_count_90d)',
+                'words': 'engagement events in the last 90 days',
+                },
         }) -%}
     {%- endif -%}
     {{ return(features) }}
 {% endmacro %}
+
+
+{#- The reasons that customer_propensity gives: [(features, text)]. Signals that say nearly the same
+    are one reason, since a model shares their weight out between them as it likes. -#}
+{% macro propensity_reasons() %}
+    {%- set reasons = [
+        (
+            ['ln_days_since_last_order', 'ln_activity'],
+            dbt.concat(["'last order '", number_text('days_since_last_order'), "' days ago'"]),
+        ),
+        (
+            ['ln_order_days_90d'],
+            dbt.concat([number_text('order_days_90d'), "' days with orders in the last 90'"]),
+        ),
+        (
+            ['ln_order_days_365d', 'is_one_time_buyer'],
+            dbt.concat([
+                number_text('order_days_365d'), "' days with orders in the last 365'",
+                "case when order_date_count = 1 then ', none before' else '' end",
+            ]),
+        ),
+        (
+            ['ln_net_revenue'],
+            dbt.concat(["'net revenue '", number_text('net_revenue')]),
+        ),
+    ] -%}
+    {%- if is_using('engagement_events') -%}
+        {%- do reasons.append((
+            ['ln_events_90d'],
+            dbt.concat([number_text('event_count_90d'), "' engagement events in the last 90 days'"]),
+        )) -%}
+    {%- endif -%}
+    {{ return(reasons) }}
+{% endmacro %}
+
+
+{#- The dates at which a model is judged on customers it was not fitted on: {fit_code: the fit whose
+    date ends what it may have seen}. Each is the latest finished date whose outcomes were complete at
+    the date of the other. -#}
+{% macro judged_fits() %}
+    {{ return({'judged': 'current', 'earlier': 'judged', 'earliest': 'earlier'}) }}
+{% endmacro %}
+
+
+{#- What an order of a customer is worth: his own mean, with two orders of the mean of all beside
+    his own. In double precision, not below 0. -#}
+{% macro own_order_value(net_revenue, order_count, base_value) -%}
+    greatest(
+        (cast({{ net_revenue }} as {{ type_double() }}) + 2 * {{ base_value }})
+        / ({{ order_count }} + 2),
+        cast(0 as {{ type_double() }})
+    )
+{%- endmacro %}

@@ -1,5 +1,7 @@
 -- Grain: one row per (as_of_date, customer_id): scored customers of the current date, and of the
 -- finished dates of the window `horizon` as many as a model needs (100,000, picked by hash).
+-- `order_pace`: days with orders in the horizon if the customer goes on as in the last year and in the
+-- last 90 days (the mean of both; a new customer's days count from the first order, from 30 on).
 -- `activity_rate`: orders per gap that are still to be expected, by the formula of BG/NBD (Fader and
 -- Hardie 2005) with constants instead of fitted parameters and time in median gaps of the base: the
 -- rate so far, times the probability that a customer of that rhythm is still there.
@@ -87,6 +89,7 @@ measured as (
         customers.is_current,
         metrics.days_since_last_order,
         metrics.net_revenue,
+        metrics.order_count,
         stages.order_date_count,
         coalesce(order_days.order_days_90d, 0) as order_days_90d,
         coalesce(order_days.order_days_365d, 0) as order_days_365d,
@@ -94,6 +97,7 @@ measured as (
         coalesce(engagement.event_count_90d, 0) as event_count_90d,
         {% endif -%}
         cast(stages.order_date_count - 1 as {{ double }}) as repeats,
+        {{ age }} as age_days,
         {{ age }} / cast(stages.group_gap_days as {{ double }}) as age_gaps,
         {{ days_to_last }} / cast(stages.group_gap_days as {{ double }}) as last_gaps,
         coalesce(outcomes.order_count, 0) as future_order_count,
@@ -159,8 +163,21 @@ raw_features as (
         is_current,
         future_order_count,
         future_net_revenue,
-        {% for feature, (expression, words) in features.items() %}
-        cast({{ expression }} as numeric(20, 9)) as {{ feature }}
+        days_since_last_order,
+        order_count,
+        net_revenue,
+        order_date_count,
+        order_days_90d,
+        order_days_365d,
+        cast(
+            {{ var('retention_horizon_days') }} / cast(2 as {{ double }}) * (
+                order_days_90d / cast(greatest(least(age_days, 90), 30) as {{ double }})
+                + order_days_365d / cast(greatest(least(age_days, 365), 30) as {{ double }})
+            ) as numeric(18, 6)
+        ) as order_pace,
+        {{ 'event_count_90d,' if is_using('engagement_events') else '' }}
+        {% for feature, of_feature in features.items() %}
+        cast({{ of_feature.expression }} as numeric(20, 9)) as {{ feature }}
         {%- if not loop.last %},{% endif %}
         {% endfor %}
     from active
@@ -173,8 +190,17 @@ select
     case when not is_current then end_date end as end_date,
     is_current,
     cast(case when future_order_count > 0 then 1 else 0 end as {{ double }}) as y,
-    future_order_count,
-    future_net_revenue,
+    cast(future_order_count as integer) as future_order_count,
+    cast(future_net_revenue as {{ type_money() }}) as future_net_revenue,
+    days_since_last_order,
+    order_count,
+    net_revenue,
+    order_date_count,
+    cast(order_days_90d as integer) as order_days_90d,
+    cast(order_days_365d as integer) as order_days_365d,
+    order_pace,
+    {{ 'cast(event_count_90d as integer)' if is_using('engagement_events')
+        else 'cast(null as integer)' }} as event_count_90d,
     {% for feature in features %}
     cast({{ feature }} as {{ double }}) as {{ feature }}{% if not loop.last %},{% endif %}
     {% endfor %}

@@ -1,10 +1,13 @@
 -- Grain: one row per (fit_code, feature): the coefficients of the logistic models; feature
 -- `(intercept)` too.
 -- `current`: fitted on every finished date. `judged`: fitted on what was complete at the latest
--- finished date, to be judged there. `earlier`: the same one step further back. A model needs 100
--- customers who came back and 100 who did not.
+-- finished date, to be judged there. `earlier`, `earliest`: the same, each at the latest date whose
+-- outcome was complete at the date of the one before. A model needs 100 customers who came back and
+-- 100 who did not; what is missing here had fewer.
 {%- set double = type_double() %}
 {%- set features = propensity_features().keys() | list %}
+{%- set numbers = [] %}
+{%- for feature in features %}{% do numbers.append('x' ~ loop.index) %}{% endfor %}
 with
 
 training as (
@@ -14,24 +17,44 @@ training as (
 
 ),
 
-cutoffs as (
+windows as (
 
-    select
-        'current' as fit_code,
-        as_of_date as cutoff_date
+    select distinct
+        as_of_date,
+        end_date
+    from training
+
+),
+
+cutoff_current as (
+
+    select as_of_date as cutoff_date
     from {{ ref('int_as_of_dates') }}
     where is_current
-    union all
+
+),
+
+{% for fit, known_at in judged_fits().items() -%}
+cutoff_{{ fit }} as (
+
+    select max(windows.as_of_date) as cutoff_date
+    from windows
+    inner join cutoff_{{ known_at }} as later
+        on windows.end_date <= later.cutoff_date
+
+),
+
+{% endfor -%}
+cutoffs as (
+
+    {% for fit in ['current'] + judged_fits().keys() | list %}
     select
-        'judged' as fit_code,
-        max(as_of_date) as cutoff_date
-    from training
-    union all
-    select
-        'earlier' as fit_code,
-        max(training.as_of_date) as cutoff_date
-    from training
-    where training.end_date <= (select max(latest.as_of_date) from training as latest)
+        '{{ fit }}' as fit_code,
+        cutoff_date
+    from cutoff_{{ fit }}
+    where cutoff_date is not null
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
 
 ),
 
@@ -80,7 +103,7 @@ standardised as (
 
 ),
 
-{{ logistic_regression('fits', 'standardised', ['x1', 'x2', 'x3', 'x4', 'x5', 'x6', 'x7'][:features | length]) }},
+{{ logistic_regression('fits', 'standardised', numbers) }},
 
 sizes as (
 

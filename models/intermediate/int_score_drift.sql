@@ -2,7 +2,7 @@
 -- they lay at the reference date, the first date of the history on which the base has scores.
 -- Values are sorted into the ranges that the scores had at the reference date; the population
 -- stability index adds up (share − share then) × ln(share / share then). An empty range counts as
--- half a customer.
+-- half a customer. `index_by_chance`: what two random samples of one base would have on average.
 {%- set scores = range(1, 11) %}
 {%- set double = type_double() %}
 with
@@ -122,7 +122,8 @@ compared as (
         totals.dimension,
         totals.reference_date,
         reference_counts.customer_count / reference_counts.total_count as reference_share,
-        coalesce(counted.customer_count, 0.5) / totals.total_count as share
+        coalesce(counted.customer_count, 0.5) / totals.total_count as share,
+        1 / totals.total_count + 1 / reference_counts.total_count as noise
     from totals
     inner join reference_counts
         on
@@ -142,6 +143,7 @@ select
     score_group,
     dimension,
     reference_date,
-    sum((share - reference_share) * ln(share / reference_share)) as population_stability_index
+    sum((share - reference_share) * ln(share / reference_share)) as population_stability_index,
+    (count(*) - 1) * max(noise) as index_by_chance
 from compared
 group by as_of_date, score_group, dimension, reference_date

@@ -1,8 +1,10 @@
 -- Grain: one row per thing that the scores promise and the customers did not keep
 -- (finding_code, subject). Printed when this model is built; the test assert_scores_keep_their_promise
--- fails on every row (the var validation_severity).
--- Only what chance does not explain: over all finished dates, with errors clustered by customer, and
--- each p-value times the number of comparisons made.
+-- fails on every row of severity `error` (the var validation_severity), and
+-- assert_levels_and_boundaries_hold warns of the others.
+-- Only what chance does not explain: scores over all finished dates, with errors clustered by
+-- customer, and each p-value times the number of comparisons made; probabilities at the latest
+-- finished date by three standard errors.
 {{ config(post_hook='{{ print_build_warnings("finding_code") }}') }}
 {%- set double = type_double() %}
 {%- set string = dbt.type_string() %}
@@ -112,10 +114,29 @@ horizons as (
     from {{ ref('int_validation_windows') }}
     group by horizon_code
 
+),
+
+deciles as (
+
+    select *
+    from {{ ref('propensity_deciles') }}
+    where fit_code = 'judged' and is_used
+
+),
+
+drift as (
+
+    select *
+    from {{ ref('int_score_drift') }}
+    where
+        {{ at_current_date() }}
+        and population_stability_index - index_by_chance > {{ var('max_stability_index') }}
+
 )
 
 select
     'score_tells_nothing' as finding_code,
+    'error' as severity,
     {{ dbt.concat(['dimension', "' '", 'horizon_code']) }} as subject,
     {{ dbt.concat([
         'score_name', "' does not tell who comes back within '", number_text('horizon_days'),
@@ -129,6 +150,7 @@ where {{ normal_tail('-z_value') }} * comparison_count < 0.05
 union all
 select
     'retention_falls' as finding_code,
+    'error' as severity,
     {{ dbt.concat(['dimension', "' '", 'level', "' '", 'horizon_code']) }} as subject,
     {{ dbt.concat([
         'score_name', "': of the customers with '", 'level', "' '",
@@ -142,6 +164,7 @@ where p_value_of_fall * comparison_count < 0.05
 union all
 select
     'claimed_rank_out_of_order' as finding_code,
+    'error' as severity,
     {{ dbt.concat(['broken_claims.segment_key', "' '", 'broken_claims.horizon_code']) }} as subject,
     {{ dbt.concat([
         "'segments.csv claims by expected_retention_rank that '", 'broken_claims.better_name',
@@ -154,3 +177,46 @@ from broken_claims
 inner join horizons
     on broken_claims.horizon_code = horizons.horizon_code
 where broken_claims.p_value_of_fall * broken_claims.comparison_count < 0.05
+union all
+select
+    'probability_out_of_order' as finding_code,
+    'error' as severity,
+    {{ dbt.concat(["'decile '", 'cast(decile as ' ~ string ~ ')']) }} as subject,
+    {{ dbt.concat([
+        "'Purchase probability: of decile '", 'cast(decile as ' ~ string ~ ')', "' '",
+        percent_text('retention_rate'), "' % came back after '", 'cast(as_of_date as ' ~ string ~ ')',
+        "', fewer than of the decile below ('",
+        percent_text('retention_rate - change_from_decile_below'),
+        "' %), by more than chance explains. Look at propensity_deciles'",
+    ]) }} as message
+from deciles
+where is_out_of_order
+union all
+select
+    'probability_off' as finding_code,
+    'warning' as severity,
+    {{ dbt.concat(["'decile '", 'cast(decile as ' ~ string ~ ')']) }} as subject,
+    {{ dbt.concat([
+        "'Purchase probability: for decile '", 'cast(decile as ' ~ string ~ ')', "' '",
+        percent_text('mean_probability'), "' % were predicted and '",
+        percent_text('retention_rate'), "' % came back after '",
+        'cast(as_of_date as ' ~ string ~ ')',
+        "'. The rank holds; take the level (and money made of it) with care, the season was another'",
+    ]) }} as message
+from deciles
+where is_off
+union all
+select
+    'boundaries_moved' as finding_code,
+    'warning' as severity,
+    {{ dbt.concat(['dimension', "' '", 'score_group']) }} as subject,
+    {{ dbt.concat([
+        "'The values of '", 'dimension', "' in '", 'score_group', "' have moved since '",
+        'cast(reference_date as ' ~ string ~ ')', "' (population stability index '",
+        ratio_text('population_stability_index', 2), "', the var max_stability_index asks for "
+        ~ var('max_stability_index') ~ " at most): a score now means another value than then. "
+        ~ ("Without lookback_days orders and revenue pile up for ever; set it, and like is compared"
+        ~ " with like. " if var('lookback_days') is none else '')
+        ~ "Where reports compare scores over time, hold the boundaries in fixed_cut_points.csv'",
+    ]) }} as message
+from drift

@@ -1,0 +1,114 @@
+-- Grain: one row per fit_code of a judged model: the straight line in log-odds that would have set its
+-- level right on the date it is judged at (intercept, slope), and whether the line of the date before
+-- would have helped there.
+-- A line is known once the outcomes of its date are complete, so the model of the next date may use
+-- it: `is_helpful` says that the line of the date before brought the predictions of this one nearer to
+-- what happened (mean log loss).
+{%- set double = type_double() %}
+{%- set known_at = judged_fits() %}
+with
+
+predictions as (
+
+    select
+        fit_code,
+        y,
+        log_odds
+    from {{ ref('int_propensity_predictions') }}
+    where fit_code <> 'current'
+
+),
+
+-- Ten who came back and ten who did not, or a line says nothing.
+sizes as (
+
+    select
+        fit_code,
+        count(*) as customer_count,
+        sum(y) as retained_count
+    from predictions
+    group by fit_code
+
+),
+
+usable as (
+
+    select
+        predictions.fit_code,
+        predictions.y,
+        predictions.log_odds as x1
+    from predictions
+    inner join sizes
+        on predictions.fit_code = sizes.fit_code
+    where sizes.retained_count >= 10 and sizes.customer_count - sizes.retained_count >= 10
+
+),
+
+{{ logistic_regression('lines', 'usable', ['x1'], ridge='0.000001') }},
+
+rounded_lines as (
+
+    select
+        fit_code,
+        cast(cast(b0 as numeric(18, 9)) as {{ double }}) as intercept,
+        cast(cast(b1 as numeric(18, 9)) as {{ double }}) as slope
+    from lines
+    where step_change < 1e-6 and b1 > 0
+
+),
+
+-- What was known at the date of each fit.
+with_line_before as (
+
+    select
+        predictions.fit_code,
+        predictions.y,
+        predictions.log_odds,
+        lines_before.intercept as intercept_before,
+        lines_before.slope as slope_before,
+        lines_before.intercept + lines_before.slope * predictions.log_odds as log_odds_before
+    from predictions
+    left join rounded_lines as lines_before
+        on
+            {% for fit, later in known_at.items() if later != 'current' %}
+            {{ 'or ' if not loop.first }}(
+                predictions.fit_code = '{{ later }}' and lines_before.fit_code = '{{ fit }}'
+            )
+            {% endfor %}
+
+),
+
+-- ln(1 + e^x) − y x, written so that e^x stays small.
+losses as (
+
+    select
+        fit_code,
+        max(intercept_before) as intercept_before,
+        max(slope_before) as slope_before,
+        {% for odds in ['log_odds', 'log_odds_before'] %}
+        avg(
+            greatest({{ odds }}, cast(0 as {{ double }}))
+            + ln(1 + exp(-abs({{ odds }}))) - y * {{ odds }}
+        ) as loss_{{ odds }}{% if not loop.last %},{% endif %}
+        {% endfor %}
+    from with_line_before
+    group by fit_code
+
+)
+
+select
+    losses.fit_code,
+    rounded_lines.intercept,
+    rounded_lines.slope,
+    losses.intercept_before,
+    losses.slope_before,
+    losses.loss_log_odds as log_loss,
+    losses.loss_log_odds_before as log_loss_with_line_before,
+    coalesce(
+        cast(losses.loss_log_odds_before as numeric(18, 9))
+        < cast(losses.loss_log_odds as numeric(18, 9)),
+        false
+    ) as is_helpful
+from losses
+left join rounded_lines
+    on losses.fit_code = rounded_lines.fit_code
