@@ -17,7 +17,6 @@ from typing import Any
 
 import duckdb
 import pandas as pd
-import psycopg2
 import pyarrow as pa
 import pyarrow.csv
 import pytest
@@ -33,7 +32,6 @@ from python_checks.dbt_project import (
     Project,
     Run,
     builds,
-    connect_postgres,
     fetch,
     on,
     remove_databases,
@@ -72,44 +70,13 @@ def read_all(connect: Connect) -> dict[str, pd.DataFrame]:
 
 
 # ---------------------------------------------------------------------------------------------
-# The demo as `make test` and a newcomer build it
+# The demo as a newcomer builds it, with fewer dates of history
 # ---------------------------------------------------------------------------------------------
-
-
-def _existing_build(target: str, postgres: Mapping[str, str]) -> Connect | None:
-    """A demo build that `make test` has already made: RFM_TEST_DUCKDB, or in PGDATABASE."""
-    if target == "duckdb":
-        file = os.environ.get("RFM_TEST_DUCKDB")
-        path = PROJECT_ROOT / file if file else None
-
-        def connect() -> Any:
-            return duckdb.connect(str(path), read_only=True)
-
-        if path is None or not path.exists():
-            return None
-    else:
-
-        def connect() -> Any:
-            return connect_postgres(postgres)
-
-        if os.environ.get("RFM_PG_RUNNING") != "1":
-            return None
-    try:
-        with closing(connect()) as connection:
-            fetch(connection, "select fingerprint from raw.demo_load")
-            fetch(connection, "select customer_id from rfm_marts.customer_rfm limit 1")
-    except (duckdb.Error, psycopg2.Error):
-        return None
-    return connect
 
 
 @pytest.fixture(scope="module", params=TARGETS)
 def demo(request, postgres, tmp_path_factory) -> Iterator[Connect]:
-    """How to connect to the demo's marts, built with the default settings."""
-    connect = _existing_build(request.param, postgres)
-    if connect is not None:
-        yield connect
-        return
+    """How to connect to the demo's marts, built with the settings of the demo."""
     folder = tmp_path_factory.mktemp("demo") / f"rfm_checks_demo_{os.getpid()}"
     project = Project(folder, request.param, postgres)
     try:
