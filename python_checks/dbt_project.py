@@ -62,6 +62,8 @@ _COPIED = (
     "selectors.yml",
     "tests",
 )
+# What is held against what customers did later: nothing else is made of it.
+VALIDATION = ("intermediate.validation", "marts.validation", "marts.propensity")
 # From landed sales to the marts that RELATIONS of expected_marts.py names; the policy's own models
 # stay as `Project.start` left them.
 SOURCES_TO_MARTS = (
@@ -76,6 +78,7 @@ SOURCES_TO_MARTS = (
     "marts.activation",
     "int_audience_candidates",
     "segment_profile",
+    *VALIDATION,
 )
 # Vars that make a difference while dbt parses (where a source is, which sources are used, a mart's
 # name); all others are read while it runs.

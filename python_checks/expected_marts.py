@@ -285,6 +285,7 @@ class _Scored:
     metrics: pd.DataFrame
     scores: pd.DataFrame
     cut_points: pd.DataFrame
+    values: pd.DataFrame
 
 
 def _score(source: Source, settings: Mapping[str, Any], policy: Policy) -> _Scored:
@@ -296,7 +297,7 @@ def _score(source: Source, settings: Mapping[str, Any], policy: Policy) -> _Scor
     )
     tiles, tie_method = settings["score_tiles"], settings["tie_method"]
     fixed = policy.fixed_cut_points
-    metric_parts, score_parts, cut_parts = [], [], []
+    metric_parts, score_parts, cut_parts, value_parts = [], [], [], []
     for day in as_of_dates(settings, current):
         found = source.metrics(
             day,
@@ -328,9 +329,10 @@ def _score(source: Source, settings: Mapping[str, Any], policy: Policy) -> _Scor
         metric_parts.append(found)
         score_parts.append(scored)
         cut_parts.append(oracle.score_cut_points(found, tiles, *arguments, fixed, tie_method))
+        value_parts.append(oracle.score_values(found, tiles, *arguments, fixed, tie_method))
     frames = (
         pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-        for parts in (metric_parts, score_parts, cut_parts)
+        for parts in (metric_parts, score_parts, cut_parts, value_parts)
     )
     return _Scored(current, *frames)
 
@@ -889,9 +891,26 @@ def _customer_rfm(scored: _Scored) -> pd.DataFrame:
 
 def _cut_points(scored: _Scored, policy: Policy) -> pd.DataFrame:
     fixed = set(policy.fixed_cut_points["dimension"].str.strip())
+    indices = {}
+    if len(scored.values):
+        by_base = scored.values.groupby(["score_group", "dimension"])
+        for base, values in by_base:
+            first = values["as_of_date"].min()
+            reference = values[values["as_of_date"] == first]
+            for day, at_date in values.groupby("as_of_date"):
+                indices[day, *base] = (oracle.stability_index(at_date, reference), first)
+    records = []
+    for row in _records(scored.cut_points):
+        index, first = indices[row["as_of_date"], row["score_group"], row["dimension"]]
+        records.append(
+            row
+            | {"is_fixed": row["dimension"] in fixed}
+            | {"population_stability_index": index, "reference_date": first}
+        )
     return _rows(
-        "as_of_date score_group dimension score lowest_value highest_value customer_count is_fixed",
-        (row | {"is_fixed": row["dimension"] in fixed} for row in _records(scored.cut_points)),
+        "as_of_date score_group dimension score lowest_value highest_value customer_count is_fixed"
+        " population_stability_index reference_date",
+        records,
     )
 
 

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from math import ceil, floor
 from pathlib import Path
@@ -830,6 +830,68 @@ def rfm_score(
     return total / sum(weights)
 
 
+def _populations(
+    per_customer: pd.DataFrame,
+    score_tiles: int,
+    groups: Mapping[str, object] | pd.Series | None,
+    min_group_customers: int,
+    fixed_cut_points: pd.DataFrame | None,
+    tie_method: TieMethod,
+) -> Iterator[tuple[dt.date, str, pd.DataFrame]]:
+    """(date, name, scored customers) of each population that somebody is scored within."""
+    scored = scores(
+        per_customer, score_tiles, tie_method, groups, min_group_customers, fixed_cut_points
+    )
+    for (day, population), members in scored.groupby(["as_of_date", "scored_within"], sort=True):
+        base = members
+        if population == WHOLE_BASE:
+            base = _grouped_base(per_customer, None)
+            base = base[base["as_of_date"] == day]
+        yield day, population, _score_population(base, score_tiles, tie_method, fixed_cut_points)
+
+
+def score_values(
+    per_customer: pd.DataFrame,
+    score_tiles: int = 5,
+    groups: Mapping[str, object] | pd.Series | None = None,
+    min_group_customers: int = 50,
+    fixed_cut_points: pd.DataFrame | None = None,
+    tie_method: TieMethod = "shared",
+) -> pd.DataFrame:
+    """Every value that somebody of a population has.
+
+    Returns as_of_date, score_group (the population), dimension, value (days, orders or money as
+    float), lowest_score (the lowest that a customer with this value has), customer_count.
+    """
+    arguments = (score_tiles, groups, min_group_customers, fixed_cut_points, tie_method)
+    parts = []
+    for day, population, ranked in _populations(per_customer, *arguments):
+        for dimension, (column, _) in DIMENSIONS.items():
+            by_value = ranked.assign(value=ranked[column].astype(float)).groupby("value")
+            found = by_value[f"{dimension}_score"].agg(lowest_score="min", customer_count="size")
+            parts.append(
+                found.reset_index().assign(
+                    as_of_date=day, score_group=population, dimension=dimension
+                )
+            )
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def stability_index(values: pd.DataFrame, reference: pd.DataFrame) -> float:
+    """Population stability index of `values` against `reference` (value, lowest_score,
+    customer_count), in the ranges that the scores have there: the sum of (share − share there) ×
+    ln(share / share there). An empty range counts half a customer; what lies below all ranges
+    counts to the first.
+    """
+    edges = np.sort(reference.groupby("lowest_score")["value"].min().to_numpy())
+    counts = []
+    for frame in (values, reference):
+        ranges = np.maximum(np.searchsorted(edges, frame["value"], "right"), 1)
+        counts.append(frame.groupby(ranges)["customer_count"].sum().reindex(range(1, len(edges) + 1)))
+    now, then = (count.fillna(0.5) / count.sum() for count in counts)
+    return float(((now - then) * np.log(now / then)).sum())
+
+
 def score_cut_points(
     per_customer: pd.DataFrame,
     score_tiles: int = 5,
@@ -847,17 +909,9 @@ def score_cut_points(
     Returns as_of_date, score_group (the population), dimension, score, lowest_value,
     highest_value (Decimal: days, orders or money), customer_count (of the population).
     """
-    scored = scores(
-        per_customer, score_tiles, tie_method, groups, min_group_customers, fixed_cut_points
-    )
+    arguments = (score_tiles, groups, min_group_customers, fixed_cut_points, tie_method)
     rows: list[dict[str, Any]] = []
-    for (day, population), members in scored.groupby(["as_of_date", "scored_within"], sort=True):
-        if population == WHOLE_BASE:
-            base = _grouped_base(per_customer, None)
-            base = base[base["as_of_date"] == day]
-        else:
-            base = members
-        ranked = _score_population(base, score_tiles, tie_method, fixed_cut_points)
+    for day, population, ranked in _populations(per_customer, *arguments):
         for dimension, (column, _) in DIMENSIONS.items():
             for score, part in ranked.groupby(f"{dimension}_score", sort=True):
                 values = [Decimal(value) for value in part[column].tolist()]

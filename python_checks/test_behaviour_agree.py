@@ -11,7 +11,7 @@ import pandas as pd
 
 from python_checks import behaviour_cases, behaviour_oracle, oracle
 from python_checks.behaviour_cases import COLUMN_TYPES, BehaviourCase
-from python_checks.dbt_project import TARGETS, Build, Project, Run, builds, default_vars, on
+from python_checks.dbt_project import TARGETS, VALIDATION, Build, Project, Run, builds, default_vars, on
 from python_checks.expected_marts import (
     Policy,
     as_of_dates,
@@ -169,7 +169,7 @@ def build_variant(
             file.write(f"{VARIANTS[name].excluded_category},A test.\n")
     run = project.dbt("seed")
     assert run.success, run.problems
-    run = project.dbt("run", "--exclude", "build_warnings", vars=the_vars(name))
+    run = project.dbt("run", "--exclude", "build_warnings", *VALIDATION, vars=the_vars(name))
     found = {}
     if run.success:
         found = {

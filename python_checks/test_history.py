@@ -16,6 +16,7 @@ from python_checks.dbt_project import (
     FULL,
     PROJECT_ROOT,
     TARGETS,
+    VALIDATION,
     Project,
     builds,
     object_frame,
@@ -95,7 +96,7 @@ def build(project: Project, day: dt.date, *arguments: str, **more: Any) -> None:
         "as_of_date": day.isoformat(),
         **more,
     }
-    command = ("run", "--exclude", "build_warnings", "marts.reporting", *arguments)
+    command = ("run", "--exclude", "build_warnings", "marts.reporting", *VALIDATION, *arguments)
     run = project.dbt(*command, vars=given)
     assert run.success, run.problems
 
@@ -317,7 +318,7 @@ def build_with_later_real_sales(project: Project) -> list[Any]:
         if found:
             project.execute("delete from raw.fact_sales")
             project.execute("insert into raw.fact_sales select * from raw.all_sales")
-        run = project.dbt("run", "--exclude", "marts.reporting", vars=settings | more)
+        run = project.dbt("run", "--exclude", "marts.reporting", *VALIDATION, vars=settings | more)
         assert run.success, run.problems
         found.append(relations(project, names))
     return found

@@ -191,8 +191,10 @@ def test_models_and_their_honest_test_equal_the_standard_libraries(built):
                 y, _chance(odds[code])
             )
         used = "recalibrated" if helped.get(before) else "model"
-        area, error = area_with_error(pd.Series(odds[code]).round(9), at["y"].reset_index(drop=True),
-                                      at["customer_id"].reset_index(drop=True))
+        in_order = at.reset_index(drop=True)
+        area, error = area_with_error(
+            pd.Series(odds[code]).round(9), in_order["y"], in_order["customer_id"]
+        )
         for variant in ("model", "recalibrated", "in_sample"):
             found = performance.loc[(code, variant)]
             if variant not in variants:
@@ -249,7 +251,10 @@ def _check_customers(built, rows, current, odds, lines, helped) -> None:
     past = rows[rows["end_date"].notna() & (rows["future_orders"] > 0)]
     value = past["future_revenue"].sum() / past["future_orders"].sum()
     extra = (past["future_orders"] - 1).sum() / past["pace"].sum()
-    own = lambda frame: ((frame["net_revenue"] + 2 * value) / (frame["order_count"] + 2)).clip(0)
+
+    def own(frame: pd.DataFrame) -> pd.Series:
+        return ((frame["net_revenue"] + 2 * value) / (frame["order_count"] + 2)).clip(0)
+
     factor = past["future_revenue"].sum() / (past["future_orders"] * own(past)).sum()
     at["orders"] = at["p"] * (1 + extra * at["pace"])
     at["revenue"] = at["orders"] * factor * own(at)
