@@ -1,0 +1,92 @@
+-- Grain: one row per combination of recency, frequency and monetary score that a customer has at the
+-- current date: at most score_tiles³ = 1,000 cells, so that what follows does not grow with customers.
+-- Axes are means of logarithms over the customers of the cell, standardised over all customers;
+-- higher is better.
+{%- set axes = discovery_axes() %}
+{%- set double = type_double() %}
+with
+
+customers as (
+
+    select
+        scores.recency_score,
+        scores.frequency_score,
+        scores.monetary_score,
+        {% for axis, (measure, sign) in axes.items() %}
+        cast(
+            {{ sign }} * ln(
+                1 + greatest(cast(metrics.{{ measure }} as {{ double }}), cast(0 as {{ double }}))
+            ) as numeric(18, 9)
+        ) as {{ axis }}{% if not loop.last %},{% endif %}
+        {% endfor %}
+    from {{ ref('int_rfm_scores') }} as scores
+    inner join {{ ref('int_customer_metrics') }} as metrics
+        on
+            scores.as_of_date = metrics.as_of_date
+            and scores.customer_id = metrics.customer_id
+    where scores.{{ at_current_date() }}
+
+),
+
+-- Sums of decimals do not depend on the order of the rows.
+scales as (
+
+    select
+        count(*) as total_count,
+        {% for axis in axes %}
+        cast(sum({{ axis }}) as {{ double }}) / count(*) as {{ axis }}_mean,
+        cast(sum({{ axis }} * {{ axis }}) as {{ double }}) / count(*) as {{ axis }}_square
+        {%- if not loop.last %},{% endif %}
+        {% endfor %}
+    from customers
+
+),
+
+cells as (
+
+    select
+        recency_score,
+        frequency_score,
+        monetary_score,
+        count(*) as customer_count,
+        {% for axis in axes %}
+        cast(sum({{ axis }}) as {{ double }}) / count(*) as {{ axis }}
+        {%- if not loop.last %},{% endif %}
+        {% endfor %}
+    from customers
+    group by recency_score, frequency_score, monetary_score
+
+)
+
+select
+    cast(
+        10000 * cells.recency_score + 100 * cells.frequency_score + cells.monetary_score as integer
+    ) as cell_id,
+    cells.recency_score,
+    cells.frequency_score,
+    cells.monetary_score,
+    cast(cells.customer_count as integer) as customer_count,
+    {% for axis in axes %}
+    cast(
+        cast(
+            coalesce(
+                (cells.{{ axis }} - scales.{{ axis }}_mean)
+                / nullif(
+                    sqrt(
+                        cast(
+                            cast(
+                                scales.{{ axis }}_square
+                                - scales.{{ axis }}_mean * scales.{{ axis }}_mean
+                                as numeric(18, 9)
+                            ) as {{ double }}
+                        )
+                    ),
+                    0
+                ),
+                0
+            ) as numeric(18, 9)
+        ) as {{ double }}
+    ) as {{ axis }}{% if not loop.last %},{% endif %}
+    {% endfor %}
+from cells
+cross join scales
