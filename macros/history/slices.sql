@@ -12,7 +12,8 @@
     When a threshold or an event type is edited all slices of all models are due again: one key for
     the whole chain, since slices of one date must come from the same data.
     looks_back: for models whose slices depend on the slices before them, and so on the first date of
-        the history and on every rule. They are all due again when that date or any cell changes.
+        the history and on every rule. They are all due again when that date or any cell of the
+        policy changes.
     indexes: on PostgreSQL. -#}
 {% macro sliced(looks_back=false, indexes=[{'columns': ['as_of_date']}]) %}
     {{ return({
@@ -38,7 +39,7 @@
 {% macro wait_for_slices() %}
     {{- wait_for_other_runs() -}}
     {%- for parent in ['int_slice_log', 'int_as_of_dates', 'int_load_times', 'policy_gate']
-        + slice_seeds() -%}
+        + policy_seeds() -%}
         {%- do ref(parent) -%}
     {%- endfor -%}
 {% endmacro %}
@@ -85,7 +86,7 @@
 {% macro slices_key() %}
     {%- if not execute or invocation_args_dict.get('empty') -%}{{ return('') }}{%- endif -%}
     {%- set parts = [] -%}
-    {%- for seed in slice_seeds() -%}
+    {%- for seed in policy_seeds() if model.config.meta.looks_back or seed in slice_seeds() -%}
         {%- set columns = adapter.get_columns_in_relation(ref(seed)) | map(attribute='name')
             | reject('equalto', 'rationale') | sort | join(', ') -%}
         {%- set rows = run_query('select ' ~ columns ~ ' from ' ~ ref(seed)) -%}
@@ -95,10 +96,8 @@
         {%- set first_date = run_query(
             'select min(as_of_date) from ' ~ ref('int_as_of_dates') ~ ' where is_grid'
         ).rows[0][0] -%}
-        {%- set version = run_query('select policy_version from ' ~ ref('policy_gate')).rows[0][0] -%}
         {%- do parts.append([
-            first_date | string, version, var('history_grain'), var('segment_scheme'),
-            var('min_stay_days'),
+            first_date | string, var('history_grain'), var('segment_scheme'), var('min_stay_days'),
         ]) -%}
     {%- endif -%}
     {{ return(local_md5(tojson(parts))) }}
