@@ -62,8 +62,14 @@ _COPIED = (
     "selectors.yml",
     "tests",
 )
-# What is held against what customers did later: nothing else is made of it.
-VALIDATION = ("intermediate.validation", "marts.validation", "marts.propensity")
+# Validation, propensity, discovered segments: nothing else is made of them.
+VALIDATION = (
+    "intermediate.validation",
+    "intermediate.discovery",
+    "marts.validation",
+    "marts.propensity",
+    "marts.discovery",
+)
 # From landed sales to the marts that RELATIONS of expected_marts.py names; the policy's own models
 # stay as `Project.start` left them.
 SOURCES_TO_MARTS = (
@@ -95,6 +101,7 @@ _PARSED_VARS = (
     "using_campaign_contacts",
     "customer_rfm_schema",
     "customer_rfm_name",
+    "segment_scheme",
 )
 
 

@@ -1,5 +1,6 @@
 -- Grain: one row per segment scheme that any policy file names.
--- A scheme that segment_schemes.csv does not list is written for five tiles.
+-- A scheme that segment_schemes.csv does not list is written for five tiles. `discovered` is there
+-- only while it is the active scheme: what its segments are the clusters say and not the rules.
 with
 
 declared as (
@@ -34,5 +35,9 @@ select
 from named
 left join declared
     on named.segment_scheme = declared.segment_scheme
-where named.segment_scheme is not null
+where
+    named.segment_scheme is not null
+    {%- if var('segment_scheme') != 'discovered' %}
+    and named.segment_scheme <> 'discovered'
+    {%- endif %}
 group by named.segment_scheme

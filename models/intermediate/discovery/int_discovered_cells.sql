@@ -18,7 +18,7 @@ choices as (
     select
         cluster_count,
         start_code
-    from {{ ref('discovered_segment_choices') }}
+    from {{ ref('int_discovery_choices') }}
     where is_chosen
 
 ),

@@ -15,7 +15,7 @@ centres as (
             cast((centres.frequency + centres.monetary) / 2 as numeric(18, 9)) as {{ double }}
         ) as value
     from {{ ref('int_discovery_centres') }} as centres
-    inner join {{ ref('discovered_segment_choices') }} as choices
+    inner join {{ ref('int_discovery_choices') }} as choices
         on
             centres.cluster_count = choices.cluster_count
             and centres.start_code = choices.start_code

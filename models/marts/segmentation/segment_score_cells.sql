@@ -1,7 +1,9 @@
 -- Grain: one row per (segment_scheme, lifecycle_stage, recency_score, frequency_score,
 -- monetary_score) that a scored customer can have.
--- The rules are resolved here, over a few hundred cells and not over customers.
+-- The rules are resolved here, over a few hundred cells and not over customers. Under the scheme
+-- `discovered` a cell belongs to the cluster it lies in, whatever the scores of the rule.
 {%- set dimensions = ['recency', 'frequency', 'monetary'] %}
+{%- set is_discovered = var('segment_scheme') == 'discovered' %}
 {%- set keys = [
     'segment_scheme', 'lifecycle_stage', 'recency_score', 'frequency_score', 'monetary_score',
 ] %}
@@ -80,6 +82,20 @@ cells as (
 
 ),
 
+{% if is_discovered -%}
+discovered as (
+
+    select
+        'discovered' as segment_scheme,
+        recency_score,
+        frequency_score,
+        monetary_score,
+        segment_code
+    from {{ ref('int_discovered_cells') }}
+
+),
+
+{% endif -%}
 first_matches as (
 
     select
@@ -88,14 +104,31 @@ first_matches as (
         {% endfor %}
         min(rules.match_order) as match_order
     from cells
+    {%- if is_discovered %}
+    left join discovered
+        on
+            cells.segment_scheme = discovered.segment_scheme
+            {%- for dimension in dimensions %}
+            and cells.{{ dimension }}_score = discovered.{{ dimension }}_score
+            {%- endfor %}
+    {%- endif %}
     inner join rules
         on
             cells.segment_scheme = rules.segment_scheme
-            {%- for dimension in dimensions %}
-            and cells.{{ dimension }}_score >= coalesce(rules.{{ dimension }}_min, 1)
-            and cells.{{ dimension }}_score <= coalesce(rules.{{ dimension }}_max, 10)
-            {%- endfor %}
-            and cells.lifecycle_stage = coalesce(rules.lifecycle_stage, cells.lifecycle_stage)
+            {%- if is_discovered %}
+            and coalesce(discovered.segment_code, rules.segment_code) = rules.segment_code
+            {%- endif %}
+            and (
+                {%- if is_discovered %}
+                discovered.segment_code is not null
+                or
+                {%- endif %}
+                cells.lifecycle_stage = coalesce(rules.lifecycle_stage, cells.lifecycle_stage)
+                {%- for dimension in dimensions %}
+                and cells.{{ dimension }}_score >= coalesce(rules.{{ dimension }}_min, 1)
+                and cells.{{ dimension }}_score <= coalesce(rules.{{ dimension }}_max, 10)
+                {%- endfor %}
+            )
     group by
         cells.segment_scheme,
         cells.lifecycle_stage,

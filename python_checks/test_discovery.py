@@ -1,0 +1,174 @@
+"""Discovered segments: k-means and silhouette against scikit-learn on the same cells and starts, and
+the scheme that is made of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.cluster import KMeans
+from sklearn.metrics import silhouette_score
+
+from python_checks.dbt_project import TARGETS, Project, builds, on
+from python_checks.test_validation import shop
+
+AXES = ["recency", "frequency", "monetary"]
+SCORES = [f"{axis}_score" for axis in AXES]
+LATEST = "2030-01-01"
+TABLES = {
+    "rfm_intermediate": [
+        "int_rfm_scores",
+        "int_customer_metrics",
+        "int_discovery_cells",
+        "int_discovery_centres",
+        "int_discovered_cells",
+        "int_discovered_profiles",
+    ],
+    "rfm_marts": [
+        "discovered_segments",
+        "discovered_segment_choices",
+        "discovered_segment_crosswalk",
+        "customer_segments",
+        "customer_segment_history",
+    ],
+}
+
+
+def build_discovered(project: Project) -> dict[str, pd.DataFrame]:
+    """What is found in a generated shop, and what customers are in when the scheme is active."""
+    sales = shop(700, 12, orders_a_year=6)
+    types = {"customer_id": "varchar", "sale_date": "date", "revenue": "decimal(18, 2)"}
+    project.land("fact_sales", sales, types)
+    run = project.dbt(
+        "build",
+        *("--select", "+marts.discovery", "+customer_segments", "segment_strategies"),
+        *("--exclude-resource-type", "unit_test"),
+        vars={"latest_plausible_date": LATEST, "segment_scheme": "discovered"},
+    )
+    assert run.success, run.problems
+    return {
+        name: project.read(f"{schema}.{name}") for schema, names in TABLES.items() for name in names
+    } | {"strategies": project.read("rfm_marts.segment_strategies")}
+
+
+def current_customers(found: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Scored customers of the current date with their place on the axes, not yet standardised."""
+    scores = found["int_rfm_scores"]
+    scores = scores[scores["as_of_date"] == scores["as_of_date"].max()]
+    scores = scores[["as_of_date", "customer_id", *SCORES]]
+    rows = scores.merge(found["int_customer_metrics"], on=["as_of_date", "customer_id"])
+    rows["recency"] = -np.log1p(rows["days_since_last_order"].astype(float))
+    rows["frequency"] = np.log1p(rows["order_count"].astype(float))
+    rows["monetary"] = np.log1p(rows["net_revenue"].astype(float).clip(0))
+    return rows
+
+
+def expected_cells(found: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    rows = current_customers(found)
+    standard = (rows[AXES] - rows[AXES].mean()) / rows[AXES].std(ddof=0)
+    by_cell = pd.concat([rows[SCORES], standard], axis=1).groupby(SCORES)
+    cells = by_cell[AXES].mean()
+    cells["customer_count"] = by_cell.size()
+    return cells.reset_index()
+
+
+def starts(cells: pd.DataFrame, count: int) -> dict[str, np.ndarray]:
+    """The two starts, by their definitions; cells are in the order of their scores."""
+    points, weights = cells[AXES].to_numpy(), cells["customer_count"].to_numpy()
+    chosen = [int(np.argmax(weights))]
+    while len(chosen) < count:
+        distances = ((points[:, None] - points[chosen]) ** 2).sum(axis=2).min(axis=1)
+        chosen.append(int(np.argmax(distances.round(9))))
+    order = np.argsort(points.sum(axis=1).round(9), kind="stable")
+    share = weights[order].cumsum() / weights.sum()
+    places = [np.argmax(share * count >= number - 0.5) for number in range(1, count + 1)]
+    return {"far": points[chosen], "quantile": points[order[places]]}
+
+
+@builds(*[on(target, build_discovered) for target in TARGETS])
+def test_clusters_equal_those_of_scikit_learn(built):
+    cells = built["int_discovery_cells"].sort_values(SCORES).reset_index(drop=True)
+    expected = expected_cells(built)
+    assert cells[[*SCORES, "customer_count"]].astype(int).equals(
+        expected[[*SCORES, "customer_count"]].astype(int)
+    )
+    assert np.allclose(cells[AXES].astype(float), expected[AXES], atol=1e-7)
+
+    cells[AXES] = cells[AXES].astype(float)
+    points, weights = cells[AXES].to_numpy(), cells["customer_count"].to_numpy()
+    choices = built["discovered_segment_choices"].set_index("cluster_count")
+    assert sorted(choices.index) == list(range(3, 13))
+    centres = built["int_discovery_centres"]
+    silhouettes = {}
+    for count in range(3, 13):
+        models = {}
+        for code, start in starts(cells, count).items():
+            model = KMeans(count, init=start, n_init=1, max_iter=50, tol=0, algorithm="lloyd")
+            models[code] = model.fit(points, sample_weight=weights)
+            ours = centres[(centres["cluster_count"] == count) & (centres["start_code"] == code)]
+            ours = ours.sort_values("centre_number")[AXES].astype(float).to_numpy()
+            if len(ours) == count:
+                assert np.allclose(ours, model.cluster_centers_, atol=1e-6), (count, code)
+        row = choices.loc[count]
+        best = min(models, key=lambda code: (round(models[code].inertia_, 6), code))
+        assert row["start_code"] == best, count
+        assert abs(row["inertia"] - models[best].inertia_) < 1e-4
+        labels = np.repeat(models[best].labels_, weights)
+        silhouettes[count] = silhouette_score(np.repeat(points, weights, axis=0), labels)
+        assert abs(row["silhouette"] - silhouettes[count]) < 1e-6, count
+        share = np.bincount(models[best].labels_, weights).min() / weights.sum()
+        assert abs(row["smallest_share"] - share) < 1e-9
+        if share < 0.01:
+            silhouettes.pop(count)
+            assert row["reason"] == "The smallest cluster is below min_segment_share"
+    taken = choices[choices["is_chosen"]]
+    assert list(taken.index) == [max(silhouettes, key=lambda count: silhouettes[count])]
+
+    # Customers of the clusters, counted from the nearest centre.
+    number = taken.index[0]
+    final = centres[
+        (centres["cluster_count"] == number)
+        & (centres["start_code"] == taken["start_code"].iloc[0])
+    ]
+    final = final.sort_values("centre_number")[AXES].astype(float).to_numpy()
+    nearest = ((points[:, None] - final) ** 2).sum(axis=2).argmin(axis=1)
+    sizes = sorted(np.bincount(nearest, weights).astype(int))
+    segments = built["discovered_segments"].sort_values("cluster_number")
+    assert sorted(segments["customer_count"]) == sizes
+    value = (segments["frequency_centre"] + segments["monetary_centre"]).tolist()
+    assert value == sorted(value, reverse=True)
+    for row in segments.itertuples():
+        recency, worth = row.segment_code.split("_")
+        assert recency == _level(row.recency_centre, ["silent", "fading", "recent"])
+        middle = (row.frequency_centre + row.monetary_centre) / 2
+        assert worth == _level(middle, ["low", "middle", "high"])
+    crosswalk = built["discovered_segment_crosswalk"]
+    for scheme, rows in crosswalk.groupby("segment_scheme"):
+        assert rows["customer_count"].sum() == weights.sum(), scheme
+        by_cluster = rows.groupby("cluster_number")["customer_count"].sum()
+        assert by_cluster.tolist() == segments["customer_count"].tolist()
+        assert np.allclose(rows.groupby("cluster_number")["share_of_cluster"].sum(), 1)
+        assert np.allclose(rows.groupby("segment_key")["share_of_segment"].sum(), 1)
+
+
+def _level(value: Any, names: list[str]) -> str:
+    return names[0] if value < -0.5 else names[2] if value > 0.5 else names[1]
+
+
+@builds(*[on(target, build_discovered) for target in TARGETS])
+def test_the_discovered_scheme_puts_customers_into_their_clusters(built):
+    cells = built["int_discovered_cells"].set_index(SCORES)["segment_code"]
+    assert len(cells) == 125 and cells.notna().all()
+    history = built["customer_segment_history"]
+    scored = history[history["is_scored"]]
+    assert len(scored) > len(built["customer_segments"])
+    for row in scored.itertuples():
+        expected = cells[row.recency_score, row.frequency_score, row.monetary_score]
+        assert row.segment_key == f"discovered:{expected}"
+    assert len(set(scored["segment_key"])) > 2
+    strategies = set(built["strategies"]["segment_key"])
+    assert set(history["segment_key"]) <= strategies
+    # Somebody is where the scores of the rule alone would not have put him.
+    by_scores = scored["monetary_score"].map({1: "low", 2: "low", 3: "middle", 4: "high", 5: "high"})
+    assert (scored["segment_code"].str.split("_").str[1] != by_scores).any()
