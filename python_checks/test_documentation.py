@@ -75,14 +75,18 @@ def test_every_mart_has_a_row_in_the_readme():
 def test_every_kind_of_warning_is_printed():
     macro = (PROJECT_ROOT / "macros/checks/print_build_warnings.sql").read_text()
     printed = re.findall(r"'([a-z_]+)'", macro.partition("build_warning_codes() %}")[2])
-    for folder, name in (("reporting", "build_warnings"), ("activation", "activation_warnings")):
+    for folder, name, code in (
+        ("reporting", "build_warnings", "warning_code"),
+        ("activation", "activation_warnings", "warning_code"),
+        ("validation", "validation_findings", "finding_code"),
+    ):
         text = (PROJECT_ROOT / f"models/marts/{folder}/_{folder}.yml").read_text()
         models = yaml.safe_load(re.sub(r"\{\{.*?\}\}", "x", text))["models"]
         (mart,) = (model for model in models if model["name"] == name)
-        (column,) = (column for column in mart["columns"] if column["name"] == "warning_code")
+        (column,) = (column for column in mart["columns"] if column["name"] == code)
         (known,) = (
             test["accepted_values"]["arguments"]["values"]
             for test in column["data_tests"]
             if isinstance(test, dict)
         )
-        assert sorted(known) == sorted(code for code in printed if code in known)
+        assert sorted(known) == sorted(name for name in printed if name in known)

@@ -151,3 +151,10 @@
 {% macro fence() -%}
     {{- 'offset 0' if target.type == 'postgres' else '' -}}
 {%- endmacro %}
+
+
+{#- Before the brackets of a common table expression: computed once and by itself. DuckDB plans a long
+    chain of groupings for minutes otherwise. Spark has no word for it. -#}
+{% macro by_itself() -%}
+    {{- 'materialized ' if target.type in ['duckdb', 'postgres'] else '' -}}
+{%- endmacro %}

@@ -19,7 +19,7 @@
             {{ '+ ' if not loop.first }}({{ cell }}.{{ axis }} - {{ centre }}.{{ axis }})
             * ({{ cell }}.{{ axis }} - {{ centre }}.{{ axis }})
             {% endfor %}
-            as numeric(18, 9)
+            as numeric(28, 9)
         ) * 1000000000 as bigint
     ) * 100 + {{ centre }}.centre_number
 {%- endmacro %}

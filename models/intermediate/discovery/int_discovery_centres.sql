@@ -24,66 +24,95 @@ cluster_counts as (
 
 ),
 
-far_1 as (
+numbers as (
+
+    {% for number in range(1, 13) %}
+    select {{ number }} as centre_number
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
+
+),
+
+picked_0 as (
 
     select
-        *,
-        row_number() over (order by customer_count desc, cell_id) as place,
-        cast(1e6 as numeric(18, 9)) as distance
+        cell_id,
+        customer_count,
+        {% for axis in axes %}
+        {{ axis }},
+        {% endfor %}
+        cast(1000000 as numeric(18, 9)) as distance,
+        cast(null as integer) as centre_number
     from cells
 
 ),
 
-{% for number in range(2, 13) -%}
-far_{{ number }} as (
+{#- No step looks twice at the one before: engines that write such queries out would double their
+    work with every step. -#}
+{% for number in range(1, 13) -%}
+placed_{{ number }} as {{ by_itself() }}(
 
     select
-        before.cell_id,
-        before.customer_count,
-        {% for axis in axes %}
-        before.{{ axis }},
-        {% endfor %}
+        *,
         row_number() over (
             order by
-                least(
-                    before.distance,
-                    cast(
-                        {% for axis in axes %}
-                        {{ '+ ' if not loop.first }}(before.{{ axis }} - chosen.{{ axis }})
-                        * (before.{{ axis }} - chosen.{{ axis }})
-                        {% endfor %}
-                        as numeric(18, 9)
-                    )
-                ) desc,
-                before.cell_id
-        ) as place,
+                {% if number == 1 %}
+                customer_count desc,
+                {% else %}
+                case when centre_number is null then distance else -1 end desc,
+                {% endif %}
+                cell_id
+        ) as place
+    from picked_{{ number - 1 }}
+
+),
+
+compared_{{ number }} as {{ by_itself() }}(
+
+    select
+        *,
+        {% for axis in axes %}
+        max(case when place = 1 then {{ axis }} end) over () as picked_{{ axis }}
+        {%- if not loop.last %},{% endif %}
+        {% endfor %}
+    from placed_{{ number }}
+
+),
+
+picked_{{ number }} as {{ by_itself() }}(
+
+    select
+        cell_id,
+        customer_count,
+        {% for axis in axes %}
+        {{ axis }},
+        {% endfor %}
         least(
-            before.distance,
+            distance,
             cast(
                 {% for axis in axes %}
-                {{ '+ ' if not loop.first }}(before.{{ axis }} - chosen.{{ axis }})
-                * (before.{{ axis }} - chosen.{{ axis }})
+                {{ '+ ' if not loop.first }}({{ axis }} - picked_{{ axis }})
+                * ({{ axis }} - picked_{{ axis }})
                 {% endfor %}
                 as numeric(18, 9)
             )
-        ) as distance
-    from far_{{ number - 1 }} as before
-    inner join far_{{ number - 1 }} as chosen
-        on chosen.place = 1
+        ) as distance,
+        case
+            when centre_number is not null then centre_number
+            when place = 1 and distance > 0 then {{ number }}
+        end as centre_number
+    from compared_{{ number }}
 
 ),
 
 {% endfor -%}
 far_centres as (
 
-    {% for number in range(1, 13) %}
     select
-        {{ number }} as centre_number,
+        centre_number,
         {{ axes | join(', ') }}
-    from far_{{ number }}
-    where place = 1 and distance > 0
-    {% if not loop.last %}union all{% endif %}
-    {% endfor %}
+    from picked_12
+    where centre_number is not null
 
 ),
 
@@ -115,11 +144,7 @@ quantile_places as (
         numbers.centre_number,
         min(along.place) as place
     from cluster_counts
-    inner join (
-        {% for number in range(1, 13) %}
-        select {{ number }} as centre_number{{ ' union all' if not loop.last }}
-        {% endfor %}
-    ) as numbers
+    inner join numbers
         on cluster_counts.cluster_count >= numbers.centre_number
     inner join along
         on
@@ -156,7 +181,7 @@ centres_0 as (
 ),
 
 {% for step in range(1, steps + 1) -%}
-nearest_{{ step }} as (
+nearest_{{ step }} as {{ by_itself() }}(
 
     select
         centres.cluster_count,
@@ -169,7 +194,7 @@ nearest_{{ step }} as (
 
 ),
 
-centres_{{ step }} as (
+centres_{{ step }} as {{ by_itself() }}(
 
     select
         nearest.cluster_count,
@@ -187,7 +212,7 @@ centres_{{ step }} as (
         nearest.start_code,
         cast(mod(nearest.distance_and_centre, 100) as integer)
 
-){{ ',' }}
+),
 
 {% endfor -%}
 moved as (

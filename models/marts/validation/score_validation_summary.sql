@@ -39,6 +39,15 @@ windows as (
 
 ),
 
+horizons as (
+
+    {% for horizon in ['horizon', 'cycle', 'year'] %}
+    select '{{ horizon }}' as horizon_code
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
+
+),
+
 scopes as (
 
     select * from windows
@@ -48,11 +57,7 @@ scopes as (
         cast(null as date) as as_of_date,
         horizons.horizon_code,
         max(windows.horizon_days) as horizon_days
-    from (
-        {% for horizon in ['horizon', 'cycle', 'year'] %}
-        select '{{ horizon }}' as horizon_code{{ ' union all' if not loop.last }}
-        {% endfor %}
-    ) as horizons
+    from horizons
     left join windows
         on horizons.horizon_code = windows.horizon_code
     group by horizons.horizon_code
@@ -283,6 +288,17 @@ correlated as (
 
 ),
 
+totals as (
+
+    select
+        {{ key }},
+        sum(customer_count) as customer_count,
+        sum(retained_count) as retained_count
+    from {{ ref('int_validation_levels') }}
+    group by {{ key }}
+
+),
+
 -- Ranks are those within a date, so a correlation over several dates is the mean of theirs.
 mean_correlations as (
 
@@ -354,14 +370,7 @@ select
     end as note
 from scopes
 cross join dimensions
-left join (
-    select
-        {{ key }},
-        sum(customer_count) as customer_count,
-        sum(retained_count) as retained_count
-    from {{ ref('int_validation_levels') }}
-    group by {{ key }}
-) as totals
+left join totals
     on
         scopes.scope = totals.scope
         and scopes.horizon_code = totals.horizon_code
