@@ -43,7 +43,7 @@ def build_discovered(project: Project) -> dict[str, pd.DataFrame]:
     run = project.dbt(
         "build",
         *("--select", "+marts.discovery", "+customer_segments", "segment_strategies"),
-        *("--exclude-resource-type", "unit_test"),
+        *("--exclude-resource-type", "unit_test", "--indirect-selection", "cautious"),
         vars={"latest_plausible_date": LATEST, "segment_scheme": "discovered"},
     )
     assert run.success, run.problems
@@ -75,7 +75,7 @@ def expected_cells(found: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 def starts(cells: pd.DataFrame, count: int) -> dict[str, np.ndarray]:
     """The two starts, by their definitions; cells are in the order of their scores."""
-    points, weights = cells[AXES].to_numpy(), cells["customer_count"].to_numpy()
+    points, weights = cells[AXES].to_numpy(), cells["customer_count"].astype(int).to_numpy()
     chosen = [int(np.argmax(weights))]
     while len(chosen) < count:
         distances = ((points[:, None] - points[chosen]) ** 2).sum(axis=2).min(axis=1)
@@ -96,7 +96,7 @@ def test_clusters_equal_those_of_scikit_learn(built):
     assert np.allclose(cells[AXES].astype(float), expected[AXES], atol=1e-7)
 
     cells[AXES] = cells[AXES].astype(float)
-    points, weights = cells[AXES].to_numpy(), cells["customer_count"].to_numpy()
+    points, weights = cells[AXES].to_numpy(), cells["customer_count"].astype(int).to_numpy()
     choices = built["discovered_segment_choices"].set_index("cluster_count")
     assert sorted(choices.index) == list(range(3, 13))
     centres = built["int_discovery_centres"]
