@@ -50,12 +50,10 @@ def shop(
 def land_and_build(project: Project, sales: pd.DataFrame, command: str, **more: Any) -> Any:
     types = {"customer_id": "varchar", "sale_date": "date", "revenue": "decimal(18, 2)"}
     project.land("fact_sales", sales, types)
+    only = ("--exclude-resource-type", "unit_test") if command == "build" else ()
     return project.dbt(
         command,
-        "--select",
-        "+validation_findings",
-        "--exclude-resource-type",
-        "unit_test",
+        *("--select", "+validation_findings", *only),
         vars={"latest_plausible_date": "2030-01-01", "history_periods": 12, **more},
     )
 
