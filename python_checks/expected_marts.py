@@ -824,7 +824,7 @@ def expected_marts(
         "rfm_marts.customer_segment_history": _segment_history(
             settings, scored.current, history, undated
         ),
-        "rfm_marts.score_cut_points": _cut_points(scored, policy),
+        "rfm_marts.score_cut_points": _cut_points(scored, policy, settings),
         "rfm_marts.segment_rule_coverage": rule_coverage(policy, cells),
         "rfm_marts.segment_score_cells": _rows(
             " ".join(
@@ -889,29 +889,55 @@ def _customer_rfm(scored: _Scored) -> pd.DataFrame:
     return _rows(columns, records)
 
 
-def _cut_points(scored: _Scored, policy: Policy) -> pd.DataFrame:
+def _cut_points(scored: _Scored, policy: Policy, settings: Mapping[str, Any]) -> pd.DataFrame:
     fixed = set(policy.fixed_cut_points["dimension"].str.strip())
-    indices = {}
-    if len(scored.values):
-        by_base = scored.values.groupby(["score_group", "dimension"])
-        for base, values in by_base:
-            first = values["as_of_date"].min()
-            reference = values[values["as_of_date"] == first]
-            for day, at_date in values.groupby("as_of_date"):
-                indices[day, *base] = (oracle.stability_index(at_date, reference), first)
+    drift = _drift(scored, settings["retention_horizon_days"])
+    limit = float(settings["max_stability_index"])
     records = []
     for row in _records(scored.cut_points):
-        index, first = indices[row["as_of_date"], row["score_group"], row["dimension"]]
-        records.append(
-            row
-            | {"is_fixed": row["dimension"] in fixed}
-            | {"population_stability_index": index, "reference_date": first}
-        )
+        base = pd.Timestamp(row["as_of_date"]), row["score_group"], row["dimension"]
+        index, by_chance, first = drift.get(base, (None, None, None))
+        row |= {"is_fixed": row["dimension"] in fixed, "max_stability_index": limit}
+        row |= {"population_stability_index": index, "reference_date": None if first is None else first.date()}
+        if first is None:
+            note = "Nothing to compare with: no date of the history lies retention_horizon_days after the first order"
+        elif first == pd.Timestamp(row["as_of_date"]):
+            note = "The date that others are compared with"
+        elif index - by_chance <= limit:
+            note = "The boundaries hold"
+        elif settings["lookback_days"] is None and row["dimension"] != "recency":
+            note = "Moved, since orders and revenue of all history only pile up: set lookback_days to compare like with like"
+        elif row["is_fixed"]:
+            note = "Moved: fewer or more customers than then reach the boundaries; set them anew in fixed_cut_points.csv"
+        else:
+            note = "Moved: a score means another value than then; hold the boundaries in fixed_cut_points.csv where reports compare scores over time"
+        records.append(row | {"stability_note": note})
     return _rows(
         "as_of_date score_group dimension score lowest_value highest_value customer_count is_fixed"
-        " population_stability_index reference_date",
+        " population_stability_index reference_date max_stability_index stability_note",
         records,
     )
+
+
+def _drift(scored: _Scored, horizon_days: int) -> dict[tuple, tuple[float, float, dt.date]]:
+    """{(date, base, dimension): (stability index, index by chance, reference date)}."""
+    if not len(scored.values):
+        return {}
+    earliest = pd.Timestamp(scored.metrics["first_order_date"].dropna().min()) + pd.Timedelta(days=horizon_days)
+    drift = {}
+    for base, values in scored.values.groupby(["score_group", "dimension"]):
+        dates = pd.to_datetime(values["as_of_date"])
+        settled = dates[dates >= earliest]
+        if settled.empty:
+            continue
+        first = settled.min()
+        reference = values[dates == first]
+        for day, at_date in values.groupby("as_of_date"):
+            counts = [frame["customer_count"].sum() for frame in (at_date, reference)]
+            by_chance = (reference["lowest_score"].nunique() - 1) * sum(1 / n for n in counts)
+            index = oracle.stability_index(at_date, reference)
+            drift[pd.Timestamp(day), *base] = (index, by_chance, first)
+    return drift
 
 
 # ---------------------------------------------------------------------------------------------

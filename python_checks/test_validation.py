@@ -212,7 +212,8 @@ def _check_levels(rows: pd.DataFrame, levels: pd.DataFrame, horizon: str, name: 
         kept, count = level["retained"], len(level)
         assert (found["customer_count"], found["retained_count"]) == (count, kept.sum())
         _close(found["orders_per_customer"], level["order_count"].mean(), (horizon, name, value))
-        # The error of a rate is that of a regression on nothing, clustered.
+        # The error of a rate is that of a regression on nothing, clustered; no row counts for more
+        # than one customer.
         if 0 < kept.mean() < 1:
             codes = pd.factorize(level["customer_id"])[0]
             fit = OLS(kept.to_numpy(), np.ones(count)).fit(
@@ -220,24 +221,42 @@ def _check_levels(rows: pd.DataFrame, levels: pd.DataFrame, horizon: str, name: 
             )
             groups = rows["customer_id"].nunique()
             variance = float(fit.cov_params()[0, 0]) * groups / (groups - 1)
-            effective = kept.mean() * (1 - kept.mean()) / variance
+            effective = min(kept.mean() * (1 - kept.mean()) / variance, count)
             low, high = proportion_confint(kept.mean() * effective, effective, method="wilson")
             _close(found["retention_low"], low, (horizon, name, value, "low"))
             _close(found["retention_high"], high, (horizon, name, value, "high"))
         if before is not None:
-            both = pd.concat([before, level])
-            rate = both["retained"].mean()
-            influence = np.concatenate(
-                [-(before["retained"] - rate) / len(before), (kept - rate) / count]
-            )
-            difference = kept.mean() - before["retained"].mean()
+            difference, error = difference_within_dates(level, before, rows["customer_id"].nunique())
             _close(found["change_from_level_before"], difference, (horizon, name, value))
-            error = clustered_error(influence, both["customer_id"])
             if error > 1e-9:
                 _close(found["change_standard_error"], error, (horizon, name, value))
                 chance = stats.norm.cdf(difference / error)
                 assert abs(found["p_value_of_fall"] - chance) < 1e-7
         before = level
+
+
+def difference_within_dates(
+    level: pd.DataFrame, other: pd.DataFrame, customers: int
+) -> tuple[float, float]:
+    """(the difference of two rates after Mantel and Haenszel with the dates as strata, its error
+    under the rate of both, clustered by customer and not below that of independent rows)."""
+    weights, differences, parts, independent = [], [], [], 0.0
+    for day, rows in level.groupby("as_of_date"):
+        others = other[other["as_of_date"] == day]
+        if others.empty:
+            continue
+        weight = len(rows) * len(others) / (len(rows) + len(others))
+        rate = pd.concat([rows, others])["retained"].mean()
+        weights.append(weight)
+        differences.append(rows["retained"].mean() - others["retained"].mean())
+        independent += weight * rate * (1 - rate)
+        for side, sign in ((rows, 1), (others, -1)):
+            residuals = sign * weight * (side["retained"] - rate) / len(side)
+            parts.append(pd.Series(residuals.to_numpy(), index=side["customer_id"].to_numpy()))
+    sums = pd.concat(parts).groupby(level=0).sum()
+    clustered = float((sums**2).sum()) * customers / (customers - 1)
+    error = np.sqrt(max(clustered, independent)) / sum(weights)
+    return float(np.average(differences, weights=weights)), float(error)
 
 
 # ---------------------------------------------------------------------------------------------

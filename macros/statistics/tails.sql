@@ -110,7 +110,7 @@
 
 
 {#- P(X > x) of the chi-square distribution with a whole number of degrees of freedom, at most 60:
-    a finite series. -#}
+    a finite series. Null for more; 0 beyond x = 1300, where it is below 1e-200. -#}
 {% macro chi_square_tail(x, df) -%}
     {%- set h = '(cast(' ~ x ~ ' as ' ~ type_double() ~ ') / 2)' -%}
     {%- set even = namespace(value='1.0') -%}
@@ -123,6 +123,7 @@
     {%- endfor -%}
     case
         when {{ df }} > 60 then null
+        when {{ x }} > 1300 then 0
         when {{ x }} <= 0 then 1
         when mod({{ df }}, 2) = 0 then {{ exp_below_zero('-' ~ h) }} * {{ even.value }}
         else

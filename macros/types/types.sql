@@ -209,6 +209,13 @@
 {%- endmacro %}
 
 
+{#- A floating-point number to nine digits after the point: what lies behind differs with the order in
+    which an engine adds up. -#}
+{% macro nine_digits(expression) -%}
+    cast(cast({{ expression }} as numeric(28, 9)) as {{ type_double() }})
+{%- endmacro %}
+
+
 {#- A ratio of floating-point numbers to nine digits: figures are compared and ranked on it, and
     the digits behind differ between engines. Null where the divisor is null or 0. -#}
 {% macro rounded_ratio(dividend, divisor) -%}

@@ -26,7 +26,8 @@
 {#- int_validation_cells summed up by dimension and level.
 
     `keys`: columns of the cells to keep apart; `measures`: columns to add up. The level of a segment
-    is its key, ordered by value_rank; a lifecycle stage has no order. -#}
+    is its key, ordered by value_rank; a lifecycle stage has no order. Schemes that are written for
+    another number of tiles are left out. -#}
 {% macro cells_by_level(keys, measures) %}
 {% for dimension, (level, level_rank) in validated_scores().items() %}
 select
@@ -70,6 +71,10 @@ inner join {{ ref('segment_score_cells') }} as score_cells
         and cells.recency_score = score_cells.recency_score
         and cells.frequency_score = score_cells.frequency_score
         and cells.monetary_score = score_cells.monetary_score
+inner join {{ ref('policy_segment_schemes') }} as schemes
+    on
+        score_cells.segment_scheme = schemes.segment_scheme
+        and schemes.score_tiles = {{ var('score_tiles') }}
 inner join {{ ref('policy_segments') }} as segments
     on score_cells.segment_key = segments.segment_key
 group by

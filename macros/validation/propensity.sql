@@ -57,7 +57,8 @@
             ['ln_order_days_365d', 'is_one_time_buyer'],
             dbt.concat([
                 number_text('order_days_365d'), "' days with orders in the last 365'",
-                "case when order_date_count = 1 then ', none before' else '' end",
+                "case when order_date_count = 1 and order_days_365d = 1 then ', none before'"
+                ~ " when order_date_count = 1 then ', one before' else '' end",
             ]),
         ),
         (
@@ -73,6 +74,25 @@
     {%- endif -%}
     {{ return(reasons) }}
 {% endmacro %}
+
+
+{#- A common table expression with one row, if that fit has a model: the intercept, and per feature its
+    coefficient and, as `<feature>_mean`, what it was on average. -#}
+{% macro propensity_model(name, fit) %}
+{{- name }} as (
+
+    select
+        {% for feature in propensity_features() %}
+        max(case when feature = '{{ feature }}' then coefficient end) as {{ feature }},
+        max(case when feature = '{{ feature }}' then feature_mean end) as {{ feature }}_mean,
+        {% endfor %}
+        max(case when feature = '(intercept)' then coefficient end) as intercept
+    from {{ ref('int_propensity_models') }}
+    where fit_code = '{{ fit }}' and is_converged
+    having count(*) > 0
+
+)
+{%- endmacro %}
 
 
 {#- The dates at which a model is judged on customers it was not fitted on: {fit_code: the fit whose

@@ -3,9 +3,9 @@
     left out. -#}
 {% macro validated_signals() %}
     {%- set signals = {
-        'days_since_last_order': ['metric', 'metrics.days_since_last_order'],
-        'order_count': ['metric', 'metrics.order_count'],
-        'net_revenue': ['metric', 'metrics.net_revenue'],
+        'days_since_last_order': ['rfm', 'metrics.days_since_last_order'],
+        'order_count': ['rfm', 'metrics.order_count'],
+        'net_revenue': ['rfm', 'metrics.net_revenue'],
         'average_order_value': ['metric', 'metrics.net_revenue / nullif(metrics.order_count, 0)'],
         'return_amount': ['metric', 'metrics.return_amount'],
         'days_since_first_order': ['metric', dbt.datediff(

@@ -1,8 +1,10 @@
 -- Grain: one row per (as_of_date, score_group, dimension): how far the values have moved from where
--- they lay at the reference date, the first date of the history on which the base has scores.
+-- they lay at the reference date: the first date of the history on which the base has scores and that
+-- lies retention_horizon_days or more after the first order (before that everybody is new).
 -- Values are sorted into the ranges that the scores had at the reference date; the population
 -- stability index adds up (share − share then) × ln(share / share then). An empty range counts as
 -- half a customer. `index_by_chance`: what two random samples of one base would have on average.
+-- No rows where no date is that late.
 {%- set scores = range(1, 11) %}
 {%- set double = type_double() %}
 with
@@ -21,12 +23,23 @@ value_tiles as (
 
 ),
 
+first_orders as (
+
+    select min(order_date) as order_date
+    from {{ ref('int_order_dates') }}
+
+),
+
 reference_dates as (
 
     select
         value_tiles.score_group,
         min(value_tiles.as_of_date) as reference_date
     from value_tiles
+    cross join first_orders
+    where
+        {{ dbt.datediff('first_orders.order_date', 'value_tiles.as_of_date', 'day') }}
+        >= {{ var('retention_horizon_days') }}
     group by value_tiles.score_group
 
 ),
@@ -143,7 +156,8 @@ select
     score_group,
     dimension,
     reference_date,
-    sum((share - reference_share) * ln(share / reference_share)) as population_stability_index,
-    (count(*) - 1) * max(noise) as index_by_chance
+    {{ nine_digits('sum((share - reference_share) * ln(share / reference_share))') }}
+        as population_stability_index,
+    {{ nine_digits('(count(*) - 1) * max(noise)') }} as index_by_chance
 from compared
 group by as_of_date, score_group, dimension, reference_date

@@ -1,7 +1,7 @@
 -- Grain: one row per combination of recency, frequency and monetary score that a customer has at the
 -- current date: at most score_tiles³ = 1,000 cells, so that what follows does not grow with customers.
 -- Axes are means of logarithms over the customers of the cell, standardised over all customers;
--- higher is better.
+-- higher is better. `spread`: mean squared distance of the cell's customers from its centre.
 {%- set axes = discovery_axes() %}
 {%- set double = type_double() %}
 with
@@ -32,13 +32,33 @@ customers as (
 scales as (
 
     select
-        count(*) as total_count,
         {% for axis in axes %}
         cast(sum({{ axis }}) as {{ double }}) / count(*) as {{ axis }}_mean,
         cast(sum({{ axis }} * {{ axis }}) as {{ double }}) / count(*) as {{ axis }}_square
         {%- if not loop.last %},{% endif %}
         {% endfor %}
     from customers
+
+),
+
+deviations as (
+
+    select
+        {% for axis in axes %}
+        {{ axis }}_mean,
+        nullif(
+            sqrt(
+                greatest(
+                    {{ nine_digits(
+                        axis ~ '_square - ' ~ axis ~ '_mean * ' ~ axis ~ '_mean'
+                    ) }},
+                    0
+                )
+            ),
+            0
+        ) as {{ axis }}_deviation{% if not loop.last %},{% endif %}
+        {% endfor %}
+    from scales
 
 ),
 
@@ -50,7 +70,8 @@ cells as (
         monetary_score,
         count(*) as customer_count,
         {% for axis in axes %}
-        cast(sum({{ axis }}) as {{ double }}) / count(*) as {{ axis }}
+        cast(sum({{ axis }}) as {{ double }}) / count(*) as {{ axis }},
+        cast(sum({{ axis }} * {{ axis }}) as {{ double }}) / count(*) as {{ axis }}_square
         {%- if not loop.last %},{% endif %}
         {% endfor %}
     from customers
@@ -67,26 +88,18 @@ select
     cells.monetary_score,
     cast(cells.customer_count as integer) as customer_count,
     {% for axis in axes %}
-    cast(
-        cast(
-            coalesce(
-                (cells.{{ axis }} - scales.{{ axis }}_mean)
-                / nullif(
-                    sqrt(
-                        cast(
-                            cast(
-                                scales.{{ axis }}_square
-                                - scales.{{ axis }}_mean * scales.{{ axis }}_mean
-                                as numeric(18, 9)
-                            ) as {{ double }}
-                        )
-                    ),
-                    0
-                ),
-                0
-            ) as numeric(18, 9)
-        ) as {{ double }}
-    ) as {{ axis }}{% if not loop.last %},{% endif %}
+    {{ nine_digits(
+        'coalesce((cells.' ~ axis ~ ' - deviations.' ~ axis ~ '_mean) / deviations.' ~ axis
+        ~ '_deviation, 0)'
+    ) }} as {{ axis }},
     {% endfor %}
+    {%- set spreads = [] %}
+    {%- for axis in axes %}
+    {%- do spreads.append(
+        'coalesce((cells.' ~ axis ~ '_square - cells.' ~ axis ~ ' * cells.' ~ axis ~ ') / (deviations.'
+        ~ axis ~ '_deviation * deviations.' ~ axis ~ '_deviation), 0)'
+    ) %}
+    {%- endfor %}
+    {{ nine_digits('greatest(' ~ spreads | join(' + ') ~ ', 0)') }} as spread
 from cells
-cross join scales
+cross join deviations

@@ -222,7 +222,7 @@ moved as (
         centres.start_code,
         centres.centre_number,
         {% for axis in axes %}
-        cast(cast(centres.{{ axis }} as numeric(18, 9)) as {{ double }}) as {{ axis }},
+        {{ nine_digits('centres.' ~ axis) }} as {{ axis }},
         {% endfor %}
         sqrt(
             {% for axis in axes %}
@@ -246,5 +246,5 @@ select
     {% for axis in axes %}
     {{ axis }},
     {% endfor %}
-    cast(cast(moved as numeric(18, 9)) as {{ double }}) as moved
+    {{ nine_digits('moved') }} as moved
 from moved

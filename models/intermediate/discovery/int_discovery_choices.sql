@@ -1,6 +1,7 @@
 -- Grain: one row per number of clusters from 3 to 12: how well that many clusters fit, and which
 -- number is taken.
--- Taken is the highest silhouette among the numbers whose smallest cluster has min_segment_share of
+-- Taken is the highest mean silhouette of the customers (from distances between cells and the spread
+-- within them) among the numbers whose smallest cluster has min_segment_share of
 -- the customers and which people can act on (max_actionable_segments); of equal ones the smaller.
 {%- set double = type_double() %}
 {%- set axes = discovery_axes().keys() | list %}
@@ -85,17 +86,20 @@ clustered as (
 
 ),
 
+-- How far a customer of one cell is from another one of the other cell, or of the same: the root of
+-- the mean square. Without the spread inside the cells more clusters would always look better.
 cell_pairs as (
 
     select
         cells.cell_id,
         others.cell_id as other_cell_id,
-        others.customer_count,
+        others.customer_count - case when cells.cell_id = others.cell_id then 1 else 0 end
+            as customer_count,
         sqrt(
             {% for axis in axes %}
-            {{ '+ ' if not loop.first }}(cells.{{ axis }} - others.{{ axis }})
-            * (cells.{{ axis }} - others.{{ axis }})
+            (cells.{{ axis }} - others.{{ axis }}) * (cells.{{ axis }} - others.{{ axis }}) +
             {% endfor %}
+            cells.spread + others.spread
         ) as distance
     from cells
     cross join cells as others
@@ -128,7 +132,7 @@ separations as (
         max(
             case
                 when cell_distances.centre_number = clustered.centre_number
-                    then cell_distances.distance / nullif(cell_distances.customer_count - 1, 0)
+                    then cell_distances.distance / nullif(cell_distances.customer_count, 0)
             end
         ) as own_distance,
         min(
@@ -195,6 +199,13 @@ movements as (
 
 ),
 
+cell_counts as (
+
+    select count(*) as cell_count
+    from cells
+
+),
+
 judged as (
 
     select
@@ -205,19 +216,22 @@ judged as (
         smallest.smallest_share,
         case
             when chosen_starts.kept_count = numbers.cluster_count
-                then cast(cast(silhouettes.silhouette as numeric(18, 9)) as {{ double }})
+                then {{ nine_digits('silhouettes.silhouette') }}
         end as silhouette,
         case
             when chosen_starts.cluster_count is null
                 then 'No scored customers'
-            when chosen_starts.kept_count < numbers.cluster_count
+            when cell_counts.cell_count < numbers.cluster_count
                 then 'Fewer kinds of customers than clusters'
+            when chosen_starts.kept_count < numbers.cluster_count
+                then 'A cluster lost all its customers to the others'
             when smallest.smallest_share < {{ var('min_segment_share') }}
                 then 'The smallest cluster is below min_segment_share'
             when numbers.cluster_count > {{ var('max_actionable_segments') }}
                 then 'More clusters than max_actionable_segments'
         end as problem
     from numbers
+    cross join cell_counts
     left join chosen_starts
         on numbers.cluster_count = chosen_starts.cluster_count
     left join silhouettes

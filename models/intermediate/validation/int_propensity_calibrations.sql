@@ -3,7 +3,7 @@
 -- would have helped there.
 -- A line is known once the outcomes of its date are complete, so the model of the next date may use
 -- it: `is_helpful` says that the line of the date before brought the predictions of this one nearer to
--- what happened (mean log loss).
+-- what happened: mean log loss, by more than the error of the gain.
 {%- set double = type_double() %}
 {%- set known_at = judged_fits() %}
 with
@@ -50,8 +50,8 @@ rounded_lines as (
 
     select
         fit_code,
-        cast(cast(b0 as numeric(18, 9)) as {{ double }}) as intercept,
-        cast(cast(b1 as numeric(18, 9)) as {{ double }}) as slope
+        {{ nine_digits('b0') }} as intercept,
+        {{ nine_digits('b1') }} as slope
     from lines
     where step_change < 1e-6 and b1 > 0
 
@@ -79,19 +79,29 @@ with_line_before as (
 ),
 
 -- ln(1 + e^x) − y x, written so that e^x stays small.
+with_losses as (
+
+    select
+        *,
+        {% for odds, loss in {'log_odds': 'loss', 'log_odds_before': 'loss_before'}.items() %}
+        greatest({{ odds }}, cast(0 as {{ double }}))
+        + ln(1 + exp(-abs({{ odds }}))) - y * {{ odds }} as {{ loss }}
+        {%- if not loop.last %},{% endif %}
+        {% endfor %}
+    from with_line_before
+
+),
+
 losses as (
 
     select
         fit_code,
         max(intercept_before) as intercept_before,
         max(slope_before) as slope_before,
-        {% for odds in ['log_odds', 'log_odds_before'] %}
-        avg(
-            greatest({{ odds }}, cast(0 as {{ double }}))
-            + ln(1 + exp(-abs({{ odds }}))) - y * {{ odds }}
-        ) as loss_{{ odds }}{% if not loop.last %},{% endif %}
-        {% endfor %}
-    from with_line_before
+        avg(loss) as loss,
+        avg(loss_before) as loss_before,
+        stddev_pop(loss - loss_before) / sqrt(count(*)) as gain_error
+    from with_losses
     group by fit_code
 
 )
@@ -102,11 +112,12 @@ select
     rounded_lines.slope,
     losses.intercept_before,
     losses.slope_before,
-    losses.loss_log_odds as log_loss,
-    losses.loss_log_odds_before as log_loss_with_line_before,
+    {{ nine_digits('losses.loss') }} as log_loss,
+    {{ nine_digits('losses.loss_before') }} as log_loss_with_line_before,
+    {{ nine_digits('losses.gain_error') }} as gain_error,
     coalesce(
-        cast(losses.loss_log_odds_before as numeric(18, 9))
-        < cast(losses.loss_log_odds as numeric(18, 9)),
+        {{ nine_digits('losses.loss - losses.loss_before') }}
+        > {{ nine_digits('losses.gain_error') }},
         false
     ) as is_helpful
 from losses

@@ -1,7 +1,8 @@
 -- Grain: one row per (as_of_date, customer_id): scored customers of the current date, and of the
--- finished dates of the window `horizon` as many as a model needs (100,000, picked by hash).
+-- finished dates of the window `horizon` as many as a model needs (100,000 of a date, a million of
+-- all, picked by hash).
 -- `order_pace`: days with orders in the horizon if the customer goes on as in the last year and in the
--- last 90 days (the mean of both; a new customer's days count from the first order, from 30 on).
+-- last 90 days (the mean of both; of a new customer the days after the first order, from 30 on).
 -- `activity_rate`: orders per gap that are still to be expected, by the formula of BG/NBD (Fader and
 -- Hardie 2005) with constants instead of fitted parameters and time in median gaps of the base: the
 -- rate so far, times the probability that a customer of that rhythm is still there.
@@ -20,14 +21,16 @@ dates as (
     select
         as_of_date,
         end_date,
-        false as is_current
+        false as is_current,
+        count(*) over () as date_count
     from {{ ref('int_validation_windows') }}
     where horizon_code = 'horizon'
     union all
     select
         as_of_date,
         cast(null as date) as end_date,
-        true as is_current
+        true as is_current,
+        1 as date_count
     from {{ ref('int_as_of_dates') }}
     where is_current
 
@@ -40,6 +43,7 @@ scored as (
         scores.customer_id,
         dates.end_date,
         dates.is_current,
+        dates.date_count,
         row_number() over (
             partition by scores.as_of_date, dates.is_current
             order by {{ dbt.hash('scores.customer_id') }}, {{ bytewise('scores.customer_id') }}
@@ -58,7 +62,7 @@ customers as (
         end_date,
         is_current
     from scored
-    where is_current or place <= 100000
+    where is_current or (place <= 100000 and place * date_count <= 1000000)
 
 ),
 
@@ -171,8 +175,10 @@ raw_features as (
         order_days_365d,
         cast(
             {{ var('retention_horizon_days') }} / cast(2 as {{ double }}) * (
-                order_days_90d / cast(greatest(least(age_days, 90), 30) as {{ double }})
-                + order_days_365d / cast(greatest(least(age_days, 365), 30) as {{ double }})
+                (order_days_90d - case when age_days <= 90 then 1 else 0 end)
+                / cast(greatest(least(age_days, 90), 30) as {{ double }})
+                + (order_days_365d - case when age_days <= 365 then 1 else 0 end)
+                / cast(greatest(least(age_days, 365), 30) as {{ double }})
             ) as numeric(18, 6)
         ) as order_pace,
         {{ 'event_count_90d,' if is_using('engagement_events') else '' }}

@@ -88,7 +88,7 @@ rounded as (
         customer_id,
         y,
         is_used,
-        cast(cast(log_odds as numeric(18, 9)) as {{ double }}) as log_odds
+        {{ nine_digits('log_odds') }} as log_odds
     from variants
     {{ fence() }}
 
@@ -102,7 +102,7 @@ select
     y,
     is_used,
     log_odds,
-    cast(cast(1 / (1 + exp(-log_odds)) as numeric(18, 9)) as {{ double }}) as probability,
+    {{ nine_digits('1 / (1 + exp(-log_odds))') }} as probability,
     cast(
         ntile(10) over (
             partition by fit_code, variant

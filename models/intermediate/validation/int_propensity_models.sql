@@ -2,8 +2,8 @@
 -- `(intercept)` too.
 -- `current`: fitted on every finished date. `judged`: fitted on what was complete at the latest
 -- finished date, to be judged there. `earlier`, `earliest`: the same, each at the latest date whose
--- outcome was complete at the date of the one before. A model needs 100 customers who came back and
--- 100 who did not; what is missing here had fewer.
+-- outcome was complete at the date of the one before. A model needs 100 different
+-- customers who came back and 100 who did not; what is missing here had fewer.
 {%- set double = type_double() %}
 {%- set features = propensity_features().keys() | list %}
 {%- set numbers = [] %}
@@ -67,7 +67,9 @@ usable as (
     inner join training
         on cutoffs.cutoff_date >= training.end_date
     group by cutoffs.fit_code
-    having sum(training.y) >= 100 and sum(1 - training.y) >= 100
+    having
+        count(distinct case when training.y = 1 then training.customer_id end) >= 100
+        and count(distinct case when training.y = 0 then training.customer_id end) >= 100
 
 ),
 
@@ -78,7 +80,11 @@ scales as (
         max(usable.cutoff_date) as cutoff_date,
         {% for feature in features %}
         avg(training.{{ feature }}) as {{ feature }}_mean,
-        coalesce(nullif(stddev_pop(training.{{ feature }}), 0), 1) as {{ feature }}_deviation
+        -- Signals have nine digits: less is the rounding error of a constant.
+        case
+            when stddev_pop(training.{{ feature }}) > 1e-8 then stddev_pop(training.{{ feature }})
+            else 1
+        end as {{ feature }}_deviation
         {%- if not loop.last %},{% endif %}
         {% endfor %}
     from usable
@@ -156,11 +162,10 @@ select
     coefficients.fit_code,
     coefficients.feature,
     cast(coefficients.feature_number as integer) as feature_number,
-    cast(cast(coefficients.coefficient as numeric(28, 9)) as {{ double }}) as coefficient,
-    cast(cast(coefficients.standardised_coefficient as numeric(28, 9)) as {{ double }})
-        as standardised_coefficient,
-    coefficients.feature_mean,
-    coefficients.feature_deviation,
+    {{ nine_digits('coefficients.coefficient') }} as coefficient,
+    {{ nine_digits('coefficients.standardised_coefficient') }} as standardised_coefficient,
+    {{ nine_digits('coefficients.feature_mean') }} as feature_mean,
+    {{ nine_digits('coefficients.feature_deviation') }} as feature_deviation,
     coefficients.step_change < 1e-6 as is_converged,
     cast(sizes.row_count as bigint) as row_count,
     cast(sizes.retained_count as bigint) as retained_count,

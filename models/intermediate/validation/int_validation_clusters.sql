@@ -1,14 +1,16 @@
--- Grain: one row per (horizon_code, dimension, segment_scheme, level, cluster_id) over all finished
--- dates.
+-- Grain: one row per (as_of_date, horizon_code, dimension, segment_scheme, level, cluster_id).
 with
 
 clusters as (
 
-    {{ cells_by_level(['horizon_code', 'cluster_id'], ['customer_count', 'retained_count']) }}
+    {{ cells_by_level(
+        ['as_of_date', 'horizon_code', 'cluster_id'], ['customer_count', 'retained_count']
+    ) }}
 
 )
 
 select
+    as_of_date,
     horizon_code,
     dimension,
     segment_scheme,

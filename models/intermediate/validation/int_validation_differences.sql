@@ -1,24 +1,175 @@
--- Grain: one row per (scope, horizon_code, dimension, segment_scheme, level, other_level) of two
--- different levels: the difference of their retention, and its error.
--- The error is that of a score test: under the rate that both have together, so that a level of a few
--- customers who all came back is no certainty. Over the pooled dates it is clustered.
+-- Grain: one row per (scope, horizon_code, dimension, segment_scheme, level, other_level): how the
+-- retention of a level differs from that of the one before it, or of any other segment of the scheme.
+-- Pooled over the finished dates a difference is the mean of those within each date (weights of
+-- Mantel and Haenszel, n₁ n₂ / (n₁ + n₂)): a level that is there in one season only is held against
+-- who was there with it. The error is that of a score test, under the rate that both have together,
+-- clustered by customer over the dates and never below that of independent customers: that nobody of
+-- ten came back is no certainty.
 {%- set double = type_double() %}
-{%- set variances = {} %}
-{%- for name, alias in {
-    'own': 'own_pairs', 'other': 'other_pairs', 'joint': 'joint_pairs'
-}.items() %}
-{%- do variances.update({name: "coalesce({0}.retained_retained - differences.joint_rate * ({0}.retained_customers"
-    " + {0}.customers_retained) + differences.joint_rate * differences.joint_rate"
-    " * {0}.customers_customers, 0)".format(alias)}) %}
-{%- endfor %}
+{%- set key = 'horizon_code, dimension, segment_scheme' %}
 with
 
 levels as (
 
     select
-        *,
-        cast(retained_count as {{ double }}) / customer_count as retention_rate
+        scope,
+        as_of_date,
+        horizon_code,
+        dimension,
+        segment_scheme,
+        level,
+        level_rank,
+        cast(customer_count as {{ double }}) as customer_count,
+        cast(retained_count as {{ double }}) as retained_count
     from {{ ref('int_validation_levels') }}
+
+),
+
+ranked_levels as (
+
+    select
+        *,
+        row_number() over (
+            partition by scope, {{ key }}
+            order by level_rank nulls first, level
+        ) as place
+    from levels
+
+),
+
+pairs as (
+
+    select
+        levels.scope,
+        levels.as_of_date,
+        levels.horizon_code,
+        levels.dimension,
+        levels.segment_scheme,
+        levels.level,
+        levels.level_rank,
+        others.level as other_level,
+        others.level_rank as other_level_rank
+    from ranked_levels as levels
+    inner join ranked_levels as others
+        on
+            levels.scope = others.scope
+            and levels.horizon_code = others.horizon_code
+            and levels.dimension = others.dimension
+            and levels.segment_scheme = others.segment_scheme
+            and levels.place > others.place
+    where
+        levels.dimension = 'segment'
+        or (levels.level_rank is not null and levels.place = others.place + 1)
+
+),
+
+-- A pair at the dates at which both levels are there; a pooled one at all of them.
+by_date as (
+
+    select
+        pairs.scope,
+        levels.as_of_date,
+        pairs.horizon_code,
+        pairs.dimension,
+        pairs.segment_scheme,
+        pairs.level,
+        pairs.other_level,
+        pairs.level_rank,
+        pairs.other_level_rank,
+        levels.customer_count,
+        others.customer_count as other_customer_count,
+        levels.retained_count / levels.customer_count
+        - others.retained_count / others.customer_count as rate_difference,
+        (levels.retained_count + others.retained_count)
+        / (levels.customer_count + others.customer_count) as joint_rate,
+        levels.customer_count * others.customer_count
+        / (levels.customer_count + others.customer_count) as weight
+    from pairs
+    inner join levels
+        on
+            pairs.horizon_code = levels.horizon_code
+            and pairs.dimension = levels.dimension
+            and pairs.segment_scheme = levels.segment_scheme
+            and pairs.level = levels.level
+            and levels.scope <> 'pooled'
+    inner join levels as others
+        on
+            levels.scope = others.scope
+            and pairs.horizon_code = others.horizon_code
+            and pairs.dimension = others.dimension
+            and pairs.segment_scheme = others.segment_scheme
+            and pairs.other_level = others.level
+    where pairs.scope in (levels.scope, 'pooled')
+
+),
+
+-- What one customer of the level weighs, and one of the other.
+sides as (
+
+    select
+        as_of_date,
+        {{ key }},
+        level,
+        other_level,
+        level as side_level,
+        joint_rate,
+        weight / customer_count as customer_weight
+    from by_date
+    where scope = 'pooled'
+    union all
+    select
+        as_of_date,
+        {{ key }},
+        level,
+        other_level,
+        other_level as side_level,
+        joint_rate,
+        -weight / other_customer_count as customer_weight
+    from by_date
+    where scope = 'pooled'
+
+),
+
+cluster_sums as (
+
+    select
+        sides.horizon_code,
+        sides.dimension,
+        sides.segment_scheme,
+        sides.level,
+        sides.other_level,
+        clusters.cluster_id,
+        sum(
+            sides.customer_weight
+            * (clusters.retained_count - sides.joint_rate * clusters.customer_count)
+        ) as residual
+    from sides
+    inner join {{ ref('int_validation_clusters') }} as clusters
+        on
+            sides.as_of_date = clusters.as_of_date
+            and sides.horizon_code = clusters.horizon_code
+            and sides.dimension = clusters.dimension
+            and sides.segment_scheme = clusters.segment_scheme
+            and sides.side_level = clusters.level
+    group by
+        sides.horizon_code,
+        sides.dimension,
+        sides.segment_scheme,
+        sides.level,
+        sides.other_level,
+        clusters.cluster_id
+
+),
+
+clustered as (
+
+    select
+        {{ key }},
+        level,
+        other_level,
+        cast(sum(residual * residual) as {{ double }}) as residual_squares
+    from cluster_sums
+    group by {{ key }}, level, other_level
 
 ),
 
@@ -33,70 +184,64 @@ cluster_counts as (
 
 ),
 
-differences as (
+pooled as (
 
     select
-        levels.scope,
-        levels.as_of_date,
-        levels.horizon_code,
-        levels.dimension,
-        levels.segment_scheme,
-        levels.level,
-        others.level as other_level,
-        levels.level_rank,
-        others.level_rank as other_level_rank,
-        cast(levels.customer_count as {{ double }}) as customer_count,
-        cast(others.customer_count as {{ double }}) as other_customer_count,
-        levels.retention_rate - others.retention_rate as rate_difference,
-        cast(levels.retained_count + others.retained_count as {{ double }})
-        / (levels.customer_count + others.customer_count) as joint_rate
-    from levels
-    inner join levels as others
-        on
-            levels.scope = others.scope
-            and levels.horizon_code = others.horizon_code
-            and levels.dimension = others.dimension
-            and levels.segment_scheme = others.segment_scheme
-            and levels.level <> others.level
+        {{ key }},
+        level,
+        other_level,
+        max(level_rank) as level_rank,
+        max(other_level_rank) as other_level_rank,
+        sum(weight) as weight,
+        sum(weight * rate_difference) / sum(weight) as rate_difference,
+        sum(weight * joint_rate * (1 - joint_rate)) as variance_of_independent
+    from by_date
+    where scope = 'pooled'
+    group by {{ key }}, level, other_level
 
 ),
 
-variances as (
+differences as (
 
     select
-        differences.*,
-        case
-            when differences.scope = 'pooled' and cluster_counts.cluster_count > 1
-                then
-                    cluster_counts.cluster_count / (cluster_counts.cluster_count - 1)
-                    * (
-                        {{ variances['own'] }}
-                        / (differences.customer_count * differences.customer_count)
-                        + {{ variances['other'] }}
-                        / (differences.other_customer_count * differences.other_customer_count)
-                        - 2 * {{ variances['joint'] }}
-                        / (differences.customer_count * differences.other_customer_count)
-                    )
-            when differences.scope <> 'pooled'
-                then
-                    differences.joint_rate * (1 - differences.joint_rate)
-                    * (1 / differences.customer_count + 1 / differences.other_customer_count)
-        end as variance
-    from differences
-    left join cluster_counts
-        on differences.horizon_code = cluster_counts.horizon_code
-    {% for alias, sides in {
-        'own_pairs': ['level', 'level'], 'other_pairs': ['other_level', 'other_level'],
-        'joint_pairs': ['level', 'other_level'],
-    }.items() %}
-    left join {{ ref('int_validation_pairs') }} as {{ alias }}
+        scope,
+        as_of_date,
+        {{ key }},
+        level,
+        other_level,
+        level_rank,
+        other_level_rank,
+        rate_difference,
+        joint_rate * (1 - joint_rate) / weight as variance
+    from by_date
+    where scope <> 'pooled'
+    union all
+    select
+        'pooled' as scope,
+        cast(null as date) as as_of_date,
+        pooled.horizon_code,
+        pooled.dimension,
+        pooled.segment_scheme,
+        pooled.level,
+        pooled.other_level,
+        pooled.level_rank,
+        pooled.other_level_rank,
+        pooled.rate_difference,
+        greatest(
+            clustered.residual_squares * cluster_counts.cluster_count
+            / greatest(cluster_counts.cluster_count - 1, 1),
+            pooled.variance_of_independent
+        ) / (pooled.weight * pooled.weight) as variance
+    from pooled
+    inner join clustered
         on
-            differences.horizon_code = {{ alias }}.horizon_code
-            and differences.dimension = {{ alias }}.dimension
-            and differences.segment_scheme = {{ alias }}.segment_scheme
-            and differences.{{ sides[0] }} = {{ alias }}.level
-            and differences.{{ sides[1] }} = {{ alias }}.other_level
-    {% endfor %}
+            pooled.horizon_code = clustered.horizon_code
+            and pooled.dimension = clustered.dimension
+            and pooled.segment_scheme = clustered.segment_scheme
+            and pooled.level = clustered.level
+            and pooled.other_level = clustered.other_level
+    inner join cluster_counts
+        on pooled.horizon_code = cluster_counts.horizon_code
 
 ),
 
@@ -104,10 +249,11 @@ tested as (
 
     select
         *,
+        case when variance > 1e-18 then sqrt(variance) end as standard_error,
         case
-            when variance > 1e-18 then rate_difference / sqrt(variance)
+            when variance > 1e-18 then {{ nine_digits('rate_difference / sqrt(variance)') }}
         end as z_value
-    from variances
+    from differences
 
 )
 
@@ -121,8 +267,8 @@ select
     other_level,
     level_rank,
     other_level_rank,
-    rate_difference,
-    case when variance > 1e-18 then sqrt(variance) end as standard_error,
+    {{ nine_digits('rate_difference') }} as rate_difference,
+    {{ nine_digits('standard_error') }} as standard_error,
     z_value,
     -- No chance at all is left where nobody or everybody came back in both.
     case

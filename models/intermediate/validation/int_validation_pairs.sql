@@ -5,7 +5,16 @@ with
 
 clusters as (
 
-    select * from {{ ref('int_validation_clusters') }}
+    select
+        horizon_code,
+        dimension,
+        segment_scheme,
+        level,
+        cluster_id,
+        sum(customer_count) as customer_count,
+        sum(retained_count) as retained_count
+    from {{ ref('int_validation_clusters') }}
+    group by horizon_code, dimension, segment_scheme, level, cluster_id
 
 )
 

@@ -38,6 +38,9 @@ customers as (
     select
         metrics.customer_id,
         score_cells.segment_key,
+        {{ rfm_code(
+            'scores.recency_score', 'scores.frequency_score', 'scores.monetary_score'
+        ) }} as rfm_code,
         case when outcomes.order_count > 0 then 1 else 0 end as is_retained,
         {% for signal, (kind, expression) in signals.items() %}
         cast({{ expression }} as numeric(28, 6)) as {{ signal }}{% if not loop.last %},{% endif %}
@@ -87,6 +90,7 @@ select
     '{{ kind }}' as signal_kind,
     customer_id,
     segment_key,
+    rfm_code,
     is_retained,
     {{ signal }} as signal_value
 from customers

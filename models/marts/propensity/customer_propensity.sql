@@ -24,10 +24,10 @@ customers as (
         history.segment_key,
         segments.segment_name
     from {{ ref('int_rfm_scores') }} as scores
+    -- Both are of the current date, see customer_segments.
     inner join {{ ref('customer_segment_history') }} as history
         on
-            scores.as_of_date = history.as_of_date
-            and scores.customer_id = history.customer_id
+            scores.customer_id = history.customer_id
             and history.is_current
     inner join {{ ref('policy_segments') }} as segments
         on history.segment_key = segments.segment_key
@@ -50,6 +50,14 @@ predictions as (
         log_odds
     from {{ ref('int_propensity_predictions') }}
     where fit_code = 'current'
+
+),
+
+unsettled as (
+
+    select count(*) > 0 as has_unsettled_model
+    from {{ ref('int_propensity_models') }}
+    where fit_code = 'current' and not is_converged
 
 ),
 
@@ -89,19 +97,7 @@ base_rates as (
 
 ),
 
-coefficients as (
-
-    select
-        {% for feature in features %}
-        max(case when feature = '{{ feature }}' then coefficient end) as {{ feature }},
-        max(case when feature = '{{ feature }}' then feature_mean end) as {{ feature }}_mean
-        {%- if not loop.last %},{% endif %}
-        {% endfor %}
-    from {{ ref('int_propensity_models') }}
-    where fit_code = 'current' and is_converged
-    having count(*) > 0
-
-),
+{{ propensity_model('coefficients', 'current') }},
 
 -- What each reason adds to the log-odds of a customer whose signals are all average.
 parts as (
@@ -187,7 +183,7 @@ joined as (
         factors.extra_order_factor,
         factors.order_value_factor,
         factors.year_order_factor,
-        factors.year_days,
+        unsettled.has_unsettled_model,
         {% for place in [1, 2, 3] %}
         case
             {% for reason_features, text in reasons %}
@@ -211,6 +207,7 @@ joined as (
         on customers.segment_key = segment_rates.segment_key
     left join base_rates
         on 1 = 1
+    cross join unsettled
     left join {{ ref('int_propensity_values') }} as factors
         on customers.frequency_score = factors.frequency_score
 
@@ -274,7 +271,7 @@ select
     end as probability_decile,
     case
         when log_odds is not null
-            then cast(cast(1 / (1 + exp(-log_odds)) as numeric(18, 9)) as {{ double }})
+            then {{ nine_digits('1 / (1 + exp(-log_odds))') }}
     end as uncalibrated_probability,
     coalesce(recalibrated_log_odds is not null, false) as is_recalibrated,
     cast(cast(expected_orders as numeric(18, 6)) as {{ double }}) as expected_orders,
@@ -292,9 +289,13 @@ select
     case when method = 'model' then reason_3 end as reason_3,
     case method
         when 'model'
-            then 'A rank; a level only where the next season resembles the last'
+            then 'A rank; a level (and money) only where the next season resembles the last'
         when 'segment_rate'
-            then 'Too few customers came back, or did not, for a model'
+            then case
+                when has_unsettled_model
+                    then 'The model has not settled, so it is not used'
+                else 'Fewer than 100 customers came back, or did not: too few for a model'
+            end
         else 'No date of the history is so long ago that the days after it are complete'
     end as note
 from expected

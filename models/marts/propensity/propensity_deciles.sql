@@ -60,12 +60,12 @@ select
     is_used,
     cast(customer_count as integer) as customer_count,
     cast(retained_count as integer) as retained_count,
-    retention_rate,
-    mean_probability,
-    standard_error,
-    retention_rate - mean_probability as difference,
+    {{ nine_digits('retention_rate') }} as retention_rate,
+    {{ nine_digits('mean_probability') }} as mean_probability,
+    {{ nine_digits('standard_error') }} as standard_error,
+    {{ nine_digits('retention_rate - mean_probability') }} as difference,
     abs(retention_rate - mean_probability) > greatest(0.03, 3 * standard_error) as is_off,
-    retention_rate - rate_below as change_from_decile_below,
-    change_standard_error,
+    {{ nine_digits('retention_rate - rate_below') }} as change_from_decile_below,
+    {{ nine_digits('change_standard_error') }} as change_standard_error,
     coalesce(rate_below - retention_rate > 3 * change_standard_error, false) as is_out_of_order
 from with_errors

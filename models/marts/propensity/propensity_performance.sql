@@ -155,6 +155,16 @@ worst_deciles as (
 
 ),
 
+fits as (
+
+    select
+        fit_code,
+        {{ dbt.bool_or('is_converged') }} as is_converged
+    from {{ ref('int_propensity_models') }}
+    group by fit_code
+
+),
+
 windows as (
 
     select max(horizon_days) as horizon_days
@@ -188,13 +198,23 @@ select
     wanted.variant = 'in_sample' as is_in_sample,
     cast(levels.customer_count as integer) as customer_count,
     cast(levels.retained_count as integer) as retained_count,
-    levels.retained_count / levels.customer_count as retention_rate,
-    levels.mean_probability,
-    of_model.auc,
-    of_model.auc_standard_error,
-    greatest(of_model.auc - {{ z_95 }} * of_model.auc_standard_error, 0) as auc_low,
-    least(of_model.auc + {{ z_95 }} * of_model.auc_standard_error, 1) as auc_high,
-    of_scores.auc as auc_of_rfm_score,
+    {{ nine_digits('levels.retained_count / levels.customer_count') }} as retention_rate,
+    {{ nine_digits('levels.mean_probability') }} as mean_probability,
+    {{ nine_digits('of_model.auc') }} as auc,
+    {{ nine_digits('of_model.auc_standard_error') }} as auc_standard_error,
+    case
+        when of_model.auc_standard_error is not null
+            then {{ nine_digits(
+                'greatest(of_model.auc - ' ~ z_95 ~ ' * of_model.auc_standard_error, 0)'
+            ) }}
+    end as auc_low,
+    case
+        when of_model.auc_standard_error is not null
+            then {{ nine_digits(
+                'least(of_model.auc + ' ~ z_95 ~ ' * of_model.auc_standard_error, 1)'
+            ) }}
+    end as auc_high,
+    {{ nine_digits('of_scores.auc') }} as auc_of_rfm_score,
     -- A line after a line is a line.
     case wanted.variant
         when 'model' then calibrations.intercept
@@ -202,24 +222,26 @@ select
             then
                 calibrations.intercept
                 - calibrations.slope * calibrations.intercept_before / calibrations.slope_before
-        when 'in_sample' then 0 * calibrations.intercept
+        when 'in_sample' then case when calibrations.slope is not null then 0 end
     end as calibration_intercept,
     case wanted.variant
         when 'model' then calibrations.slope
         when 'recalibrated' then calibrations.slope / calibrations.slope_before
-        when 'in_sample' then 1 + 0 * calibrations.slope
+        when 'in_sample' then case when calibrations.slope is not null then 1 end
     end as calibration_slope,
-    levels.brier_score,
-    levels.log_loss,
+    {{ nine_digits('levels.brier_score') }} as brier_score,
+    {{ nine_digits('levels.log_loss') }} as log_loss,
     worst_deciles.largest_decile_difference,
     cast(worst_deciles.deciles_off as integer) as deciles_off,
     cast(worst_deciles.deciles_out_of_order as integer) as deciles_out_of_order,
     case
+        when levels.fit_code is null and fits.is_converged = false
+            then 'The model has not settled, so it is not used'
         when levels.fit_code is null and wanted.variant = 'model'
             then 'Too few finished dates, or fewer than 100 customers who came back or did not'
         when levels.fit_code is null
-            then 'No recalibration was known: too few finished dates, or fewer than ten customers who'
-                || ' came back or did not'
+            then 'No recalibration was known: too few finished dates, fewer than ten customers who came'
+                || ' back or did not, or an upside-down line'
         when of_model.auc is null then 'Nobody came back, or everybody'
         when wanted.variant = 'in_sample'
             then 'Fitted to these very outcomes: shows what is left when the level is right, not how'
@@ -238,6 +260,8 @@ left join levels
     on
         wanted.fit_code = levels.fit_code
         and wanted.variant = levels.variant
+left join fits
+    on wanted.fit_code = fits.fit_code
 left join measured_areas as of_model
     on
         levels.fit_code = of_model.fit_code

@@ -79,9 +79,31 @@ select
     cut_points.customer_count,
     cut_points.is_fixed,
     drift.population_stability_index,
-    drift.reference_date
+    drift.reference_date,
+    cast({{ var('max_stability_index') }} as {{ type_double() }}) as max_stability_index,
+    case
+        when drift.reference_date is null
+            then 'Nothing to compare with: no date of the history lies retention_horizon_days after'
+                || ' the first order'
+        when drift.as_of_date = drift.reference_date then 'The date that others are compared with'
+        when
+            drift.population_stability_index - drift.index_by_chance
+            <= {{ var('max_stability_index') }}
+            then 'The boundaries hold'
+        {%- if var('lookback_days') is none %}
+        when cut_points.dimension <> 'recency'
+            then 'Moved, since orders and revenue of all history only pile up: set lookback_days to'
+                || ' compare like with like'
+        {%- endif %}
+        when cut_points.is_fixed
+            then 'Moved: fewer or more customers than then reach the boundaries; set them anew in'
+                || ' fixed_cut_points.csv'
+        else
+            'Moved: a score means another value than then; hold the boundaries in'
+            || ' fixed_cut_points.csv where reports compare scores over time'
+    end as stability_note
 from cut_points
-inner join {{ ref('int_score_drift') }} as drift
+left join {{ ref('int_score_drift') }} as drift
     on
         cut_points.as_of_date = drift.as_of_date
         and cut_points.score_group = drift.score_group

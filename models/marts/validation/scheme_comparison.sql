@@ -1,6 +1,6 @@
 -- Grain: one row per (scope, horizon_code, segment_scheme): how well the segments of each scheme keep
 -- those apart who came back and who did not, and those who spent much and little.
--- Both measures allow for the number of segments: more of them do not win by being more. Over the
+-- Rank 1 separates best. Both measures allow for the number of segments: more of them do not win by being more. Over the
 -- pooled dates they are the means of the dates, weighted by customers.
 {{ config(
     indexes=[
@@ -180,32 +180,89 @@ scoped as (
 
 ),
 
-horizons as (
+-- All schemes at all dates, also where there is nothing to say.
+wanted as (
 
     select
+        cast(as_of_date as {{ dbt.type_string() }}) as scope,
+        as_of_date,
         horizon_code,
+        horizon_days
+    from {{ ref('int_validation_windows') }}
+    {% for horizon in ['horizon', 'cycle', 'year'] %}
+    union all
+    select
+        'pooled' as scope,
+        cast(null as date) as as_of_date,
+        '{{ horizon }}' as horizon_code,
         max(horizon_days) as horizon_days
     from {{ ref('int_validation_windows') }}
-    group by horizon_code
+    where horizon_code = '{{ horizon }}'
+    {% endfor %}
+
+),
+
+rounded as (
+
+    select
+        scope,
+        horizon_code,
+        segment_scheme,
+        customer_count,
+        segment_count,
+        {% for measure in [
+            'epsilon_squared_retention', 'epsilon_squared_revenue', 'information_value'
+        ] %}
+        {{ nine_digits(measure) }} as {{ measure }}{% if not loop.last %},{% endif %}
+        {% endfor %}
+    from scoped
 
 )
 
 select
-    scoped.scope,
-    scoped.as_of_date,
-    scoped.horizon_code,
-    scoped.segment_scheme,
-    cast(horizons.horizon_days as integer) as horizon_days,
-    cast(scoped.customer_count as bigint) as customer_count,
-    cast(scoped.segment_count as integer) as segment_count,
-    scoped.epsilon_squared_retention,
-    scoped.epsilon_squared_revenue,
-    scoped.information_value,
+    wanted.scope,
+    wanted.as_of_date,
+    wanted.horizon_code,
+    schemes.segment_scheme,
+    cast(wanted.horizon_days as integer) as horizon_days,
+    cast(coalesce(rounded.customer_count, 0) as bigint) as customer_count,
+    cast(coalesce(rounded.segment_count, 0) as integer) as segment_count,
+    rounded.epsilon_squared_retention,
+    rounded.epsilon_squared_revenue,
+    rounded.information_value,
+    {% for rank, measure in {
+        'retention_rank': 'epsilon_squared_retention', 'revenue_rank': 'epsilon_squared_revenue'
+    }.items() %}
     case
-        when scoped.segment_count = 1 then 'All customers are in one segment'
-        when scoped.epsilon_squared_retention is null
+        when rounded.{{ measure }} is not null
+            then cast(
+                rank() over (
+                    partition by wanted.scope, wanted.horizon_code
+                    order by rounded.{{ measure }} desc nulls last
+                ) as integer
+            )
+    end as {{ rank }},
+    {% endfor %}
+    case
+        when wanted.horizon_days is null
+            then 'No date of the history is so long ago that the days after it are complete: a larger'
+                || ' history_periods reaches back further'
+        when schemes.score_tiles <> {{ var('score_tiles') }}
+            then {{ dbt.concat([
+                "'The scheme is written for '", number_text('schemes.score_tiles'), "' tiles'"
+            ]) }}
+        when rounded.segment_count is null then 'No scored customers'
+        when rounded.segment_count = 1 then 'All customers are in one segment'
+        when rounded.customer_count = rounded.segment_count then 'As many segments as customers'
+        when rounded.epsilon_squared_retention is null
             then 'Nobody or everybody came back, so nothing can be told apart'
+        when schemes.segment_scheme = 'discovered'
+            then 'Found in the customers of today, so it has seen what they did after the date'
     end as note
-from scoped
-inner join horizons
-    on scoped.horizon_code = horizons.horizon_code
+from wanted
+cross join {{ ref('policy_segment_schemes') }} as schemes
+left join rounded
+    on
+        wanted.scope = rounded.scope
+        and wanted.horizon_code = rounded.horizon_code
+        and schemes.segment_scheme = rounded.segment_scheme

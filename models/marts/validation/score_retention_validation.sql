@@ -48,7 +48,8 @@ levels as (
 
 ),
 
--- How many rows weigh as much as one independent customer.
+-- How many rows weigh as much as one independent customer: never less than one, since that few
+-- customers happened to take turns is no information.
 with_design_effects as (
 
     select
@@ -67,7 +68,7 @@ with_design_effects as (
                         + levels.retention_rate * levels.retention_rate * pairs.customers_customers
                     )
                     / (levels.retention_rate * (1 - levels.retention_rate) * levels.row_count),
-                    1 / levels.row_count
+                    1
                 )
         end as design_effect
     from levels
@@ -105,10 +106,13 @@ select
     cast(levels.horizon_days as integer) as horizon_days,
     levels.customer_count,
     levels.retained_count,
-    levels.retention_rate,
-    {{ wilson_bound('levels.retention_rate', 'levels.effective_count', 'low') }} as retention_low,
-    {{ wilson_bound('levels.retention_rate', 'levels.effective_count', 'high') }} as retention_high,
-    cast(levels.order_count as {{ double }}) / levels.row_count as orders_per_customer,
+    {{ nine_digits('levels.retention_rate') }} as retention_rate,
+    {{ nine_digits(wilson_bound('levels.retention_rate', 'levels.effective_count', 'low')) }}
+        as retention_low,
+    {{ nine_digits(wilson_bound('levels.retention_rate', 'levels.effective_count', 'high')) }}
+        as retention_high,
+    {{ nine_digits('cast(levels.order_count as ' ~ double ~ ') / levels.row_count') }}
+        as orders_per_customer,
     {{ money_per("levels.net_revenue", "levels.customer_count") }} as revenue_per_customer,
     levels.net_revenue,
     levels.level_before,

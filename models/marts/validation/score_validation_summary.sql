@@ -11,6 +11,7 @@
 {%- set string = dbt.type_string() %}
 {%- set key = 'scope, horizon_code, dimension, segment_scheme' %}
 {%- set z_95 = '1.9599639845400545' %}
+{%- set least_for_error = 20 %}
 with
 
 dimensions as (
@@ -70,12 +71,12 @@ revenue_ranks as (
         cast(as_of_date as {{ string }}) as scope,
         horizon_code,
         cast(
-            sum(revenue_rank_square_sum)
+            4 * sum(revenue_rank_square_sum)
             - sum(cast(customer_count as numeric(20, 0)))
             * (sum(cast(customer_count as numeric(20, 0))) + 1)
-            * (sum(cast(customer_count as numeric(20, 0))) + 1) / 4
+            * (sum(cast(customer_count as numeric(20, 0))) + 1)
             as {{ double }}
-        ) as squares
+        ) / 4 as squares
     from {{ ref('int_validation_cells') }}
     group by as_of_date, horizon_code
 
@@ -192,13 +193,27 @@ measured as (
 
 ),
 
+cluster_totals as (
+
+    select
+        horizon_code,
+        cluster_id,
+        sum(customer_count) as customer_count,
+        sum(retained_count) as retained_count
+    from {{ ref('int_validation_clusters') }}
+    where dimension = 'recency_score'
+    group by horizon_code, cluster_id
+
+),
+
 cluster_counts as (
 
     select
         horizon_code,
-        cast(count(distinct cluster_id) as {{ double }}) as cluster_count
-    from {{ ref('int_validation_clusters') }}
-    where dimension = 'recency_score'
+        cast(count(*) as {{ double }}) as cluster_count,
+        sum(case when retained_count > 0 then 1 else 0 end) as retained_clusters,
+        sum(case when customer_count > retained_count then 1 else 0 end) as gone_clusters
+    from cluster_totals
     group by horizon_code
 
 ),
@@ -258,6 +273,11 @@ correlated as (
         measured.*,
         measured.total_retained / measured.total_count as retention_rate,
         case
+            when measured.scope <> 'pooled'
+                then least(measured.total_retained, measured.total_count - measured.total_retained)
+            else least(cluster_counts.retained_clusters, cluster_counts.gone_clusters)
+        end as rarer_count,
+        case
             when measured.scope <> 'pooled' then measured.variance_of_date
             else
                 clustered.variance * cluster_counts.cluster_count
@@ -288,6 +308,20 @@ correlated as (
 
 ),
 
+-- An error needs 20 customers who came back and 20 who did not: a handful who happen to share a score
+-- would be a certainty. One that is 0 but for rounding says nothing either.
+with_errors as (
+
+    select
+        *,
+        case
+            when level_count > 1 and rarer_count >= {{ least_for_error }} and auc_variance > 1e-18
+                then sqrt(auc_variance)
+        end as auc_standard_error
+    from correlated
+
+),
+
 totals as (
 
     select
@@ -312,7 +346,7 @@ mean_correlations as (
         sum(revenue_correlation * total_count)
         / nullif(sum(case when revenue_correlation is not null then total_count end), 0)
             as revenue_correlation
-    from correlated
+    from with_errors
     where scope <> 'pooled'
     group by horizon_code, dimension, segment_scheme
 
@@ -327,26 +361,36 @@ select
     cast(scopes.horizon_days as integer) as horizon_days,
     cast(coalesce(totals.customer_count, 0) as bigint) as customer_count,
     cast(coalesce(totals.retained_count, 0) as bigint) as retained_count,
-    cast(totals.retained_count as {{ double }}) / totals.customer_count as retention_rate,
-    correlated.auc,
+    {{ nine_digits('cast(totals.retained_count as ' ~ double ~ ') / totals.customer_count') }}
+        as retention_rate,
+    case when correlated.level_count > 1 then {{ nine_digits('correlated.auc') }} end as auc,
     case
-        when correlated.auc_variance is not null
-            then greatest(correlated.auc - {{ z_95 }} * sqrt(correlated.auc_variance), 0)
+        when correlated.auc_standard_error is not null
+            then {{ nine_digits(
+                'greatest(correlated.auc - ' ~ z_95 ~ ' * correlated.auc_standard_error, 0)'
+            ) }}
     end as auc_low,
     case
-        when correlated.auc_variance is not null
-            then least(correlated.auc + {{ z_95 }} * sqrt(correlated.auc_variance), 1)
+        when correlated.auc_standard_error is not null
+            then {{ nine_digits(
+                'least(correlated.auc + ' ~ z_95 ~ ' * correlated.auc_standard_error, 1)'
+            ) }}
     end as auc_high,
-    sqrt(correlated.auc_variance) as auc_standard_error,
+    {{ nine_digits('correlated.auc_standard_error') }} as auc_standard_error,
     case
-        when scopes.scope = 'pooled' then mean_correlations.retention_correlation
-        else correlated.retention_correlation
+        when scopes.scope = 'pooled' then {{ nine_digits('mean_correlations.retention_correlation') }}
+        else {{ nine_digits('correlated.retention_correlation') }}
     end as spearman_retention,
     case
-        when scopes.scope = 'pooled' then mean_correlations.revenue_correlation
-        else correlated.revenue_correlation
+        when scopes.scope = 'pooled' then {{ nine_digits('mean_correlations.revenue_correlation') }}
+        else {{ nine_digits('correlated.revenue_correlation') }}
     end as spearman_revenue,
-    correlated.top_rate / nullif(correlated.retention_rate, 0) as top_quintile_lift,
+    case
+        when correlated.level_count > 1
+            then {{ nine_digits(
+                'correlated.top_rate / nullif(correlated.retention_rate, 0)'
+            ) }}
+    end as top_quintile_lift,
     cast(coalesce(correlated.level_count, 0) as integer) as level_count,
     case when changes.comparison_count > 0 then changes.fall_count = 0 end as is_monotone,
     cast(changes.fall_count as integer) as fall_count,
@@ -358,7 +402,11 @@ select
     end as fall_p_value,
     case
         when scopes.horizon_days is null
-            then 'No date of the history is so long ago that the days after it are complete'
+            then 'No date of the history is so long ago that the days after it are complete: a larger'
+                || ' history_periods reaches back further'
+        when tiles.score_tiles <> {{ var('score_tiles') }}
+            then {{ dbt.concat(["'The scheme is written for '", number_text('tiles.score_tiles'),
+                "' tiles'"]) }}
         when totals.customer_count is null and dimensions.dimension = 'engagement_score'
             then 'No engagement events are in use'
         when totals.customer_count is null then 'No scored customers'
@@ -367,6 +415,10 @@ select
         when totals.retained_count = totals.customer_count
             then 'Everybody came back, so nothing can be told apart'
         when correlated.level_count = 1 then 'All customers have the same score'
+        when correlated.rarer_count < {{ least_for_error }}
+            then 'Fewer than {{ least_for_error }} customers came back, or did not: no interval'
+        when correlated.auc_standard_error is null
+            then 'Nobody stands between those who came back and those who did not: no interval'
     end as note
 from scopes
 cross join dimensions
@@ -376,7 +428,7 @@ left join totals
         and scopes.horizon_code = totals.horizon_code
         and dimensions.dimension = totals.dimension
         and dimensions.segment_scheme = totals.segment_scheme
-left join correlated
+left join with_errors as correlated
     on
         scopes.scope = correlated.scope
         and scopes.horizon_code = correlated.horizon_code
@@ -387,6 +439,8 @@ left join mean_correlations
         scopes.horizon_code = mean_correlations.horizon_code
         and dimensions.dimension = mean_correlations.dimension
         and dimensions.segment_scheme = mean_correlations.segment_scheme
+left join {{ ref('policy_segment_schemes') }} as tiles
+    on dimensions.segment_scheme = tiles.segment_scheme
 left join changes
     on
         scopes.scope = changes.scope

@@ -1,6 +1,6 @@
 -- Grain: one row per (horizon_code, segment_scheme, segment_key, other_segment_key), the one of more
 -- value first: did the customers of the two come back at different rates?
--- Over all finished dates, errors clustered by customer; p-values times the number of pairs of the
+-- The difference is that within the finished dates, errors clustered by customer; p-values times the number of pairs of the
 -- scheme. Two segments that cannot be told apart may still need different treatment, but not because
 -- one of them stays longer.
 {{ config(
@@ -16,14 +16,16 @@ pairs as (
     select
         horizon_code,
         segment_scheme,
-        level as segment_key,
-        other_level as other_segment_key,
-        rate_difference,
+        case when level_rank > other_level_rank then level else other_level end as segment_key,
+        case when level_rank > other_level_rank then other_level else level end
+            as other_segment_key,
+        case when level_rank > other_level_rank then rate_difference else -rate_difference end
+            as rate_difference,
         standard_error,
         z_value,
         count(*) over (partition by horizon_code, segment_scheme) as pair_count
     from {{ ref('int_validation_differences') }}
-    where scope = 'pooled' and dimension = 'segment' and level_rank > other_level_rank
+    where scope = 'pooled' and dimension = 'segment'
 
 ),
 

@@ -1,8 +1,10 @@
--- Grain: one row per signal: how well it tells who comes back, alone and within the segments, judged
--- on the latest finished date.
--- Within a segment customers are alike in recency, frequency and monetary value, so what a signal
--- tells there it adds to them.
+-- Grain: one row per signal: how well it tells who comes back, alone, within the segments, and among
+-- customers with the same three scores, judged on the latest finished date.
+-- `added_auc`: what the AUC of the segments gains when the signal orders the customers of a segment.
+-- Whether a signal adds anything beyond RFM is judged among customers with the same recency, frequency
+-- and monetary score (rank-sum tests with ties, added up over the scores).
 {%- set double = type_double() %}
+{%- set string = dbt.type_string() %}
 with
 
 signals as (
@@ -21,34 +23,51 @@ judged_dates as (
 
 ),
 
+-- All signals, also where no date is finished.
+wanted as (
+
+    {% for signal, (kind, expression) in validated_signals().items() %}
+    select
+        '{{ signal }}' as signal,
+        '{{ kind }}' as signal_kind
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
+
+),
+
 counted as (
 
     select
         signal,
-        signal_kind,
         count(*) as customer_count,
         sum(is_retained) as retained_count,
         count(signal_value) as known_count,
         count(distinct signal_value) as value_count,
-        sum(case when signal_value <> 0 then 1 else 0 end) as having_count
+        sum(case when signal_value <> 0 then 1 else 0 end) as having_count,
+        cast(sum(is_retained) as {{ double }}) * sum(1 - is_retained) as pair_count
     from signals
-    group by signal, signal_kind
+    group by signal
 
 ),
 
--- Per base (everybody, or a segment) how many of the gone have less than each value.
+-- Per base (everybody, a segment, or the customers with the same scores) how many came back and how
+-- many did not at each value.
 valued as (
 
-    {% for segment in ["'(all)'", 'segment_key'] %}
+    {% for base_kind, base in {
+        'all': "'(all)'", 'segment': 'segment_key', 'scores': 'rfm_code'
+    }.items() %}
     select
         signal,
-        {{ segment }} as base,
+        '{{ base_kind }}' as base_kind,
+        {{ base }} as base,
         signal_value,
         cast(sum(is_retained) as {{ double }}) as retained_count,
-        cast(sum(1 - is_retained) as {{ double }}) as gone_count
+        cast(sum(1 - is_retained) as {{ double }}) as gone_count,
+        cast(count(*) as {{ double }}) as row_count
     from signals
     where signal_value is not null
-    group by signal, {{ 'segment_key, ' if segment == 'segment_key' }}signal_value
+    group by signal, {{ base ~ ', ' if base_kind != 'all' }}signal_value
     {% if not loop.last %}union all{% endif %}
     {% endfor %}
 
@@ -58,16 +77,15 @@ placed as (
 
     select
         *,
-        sum(gone_count) over (
-            partition by signal, base order by signal_value
-            rows between unbounded preceding and current row
-        ) - gone_count as gone_below,
-        sum(retained_count + gone_count) over (
-            partition by signal, base order by signal_value
-            rows between unbounded preceding and current row
-        ) - retained_count - gone_count as rows_below,
-        sum(retained_count + gone_count) over (partition by signal, base) as base_count
+        sum(gone_count) over up_to - gone_count as gone_below,
+        sum(row_count) over up_to - row_count as rows_below,
+        sum(row_count) over (partition by signal, base_kind, base) as base_count
     from valued
+    window
+        up_to as (
+            partition by signal, base_kind, base order by signal_value
+            rows between unbounded preceding and current row
+        )
 
 ),
 
@@ -75,30 +93,37 @@ bases as (
 
     select
         signal,
+        base_kind,
         base,
         sum(retained_count * (gone_below + gone_count / 2)) as won_pairs,
         sum(retained_count) * sum(gone_count) as pair_count,
-        max(base_count) as base_count
+        max(base_count) as base_count,
+        sum(row_count * row_count * row_count - row_count) as ties
     from placed
-    group by signal, base
+    group by signal, base_kind, base
 
 ),
 
+-- The variance is that of the rank sum if the signal told nothing in a base, less for ties.
 areas as (
 
     select
         signal,
-        sum(case when base = '(all)' then won_pairs end)
-        / nullif(sum(case when base = '(all)' then pair_count end), 0) as auc,
-        sum(case when base <> '(all)' then won_pairs end)
-        / nullif(sum(case when base <> '(all)' then pair_count end), 0) as auc_within,
-        sum(case when base <> '(all)' then pair_count end)
-        / nullif(sum(case when base = '(all)' then pair_count end), 0) as share_within,
-        -- Of the rank-sum test in each segment, if the signal told nothing there.
-        sqrt(sum(case when base <> '(all)' then pair_count * (base_count + 1) / 12 end))
-        / nullif(sum(case when base <> '(all)' then pair_count end), 0) as error_within
+        base_kind,
+        sum(won_pairs) as won_pairs,
+        sum(pair_count) as pair_count,
+        sum(won_pairs) / nullif(sum(pair_count), 0) as auc,
+        sum(
+            case
+                when base_count > 1
+                    then
+                        pair_count / 12
+                        * (base_count + 1 - ties / (base_count * (base_count - 1)))
+                else 0
+            end
+        ) as won_variance
     from bases
-    group by signal
+    group by signal, base_kind
 
 ),
 
@@ -111,7 +136,7 @@ binned as (
         sum(retained_count) as retained_count,
         sum(gone_count) as gone_count
     from placed
-    where base = '(all)'
+    where base_kind = 'all'
     group by signal, floor(10 * rows_below / base_count)
     union all
     select
@@ -176,24 +201,39 @@ information as (
 tested as (
 
     select
-        counted.signal,
-        counted.signal_kind,
+        wanted.signal,
+        wanted.signal_kind,
         counted.customer_count,
         counted.retained_count,
         counted.known_count,
         counted.value_count,
         counted.having_count,
-        areas.auc,
-        areas.auc_within,
-        areas.share_within * abs(areas.auc_within - 0.5) as added_auc,
-        (areas.auc_within - 0.5) / nullif(areas.error_within, 0) as z_value,
+        alone.auc,
+        within_segments.auc as auc_within_segments,
+        (within_segments.won_pairs - within_segments.pair_count / 2)
+        / nullif(counted.pair_count, 0) as added_auc,
+        within_scores.auc as auc_within_scores,
+        case
+            when within_scores.won_variance > 1e-9
+                then
+                    (within_scores.won_pairs - within_scores.pair_count / 2)
+                    / sqrt(within_scores.won_variance)
+        end as z_value,
         information.information_value,
-        count(*) over () as signal_count
-    from counted
-    left join areas
-        on counted.signal = areas.signal
+        count(counted.signal) over () as signal_count
+    from wanted
+    left join counted
+        on wanted.signal = counted.signal
+    {% for alias, base_kind in {
+        'alone': 'all', 'within_segments': 'segment', 'within_scores': 'scores'
+    }.items() %}
+    left join areas as {{ alias }}
+        on
+            wanted.signal = {{ alias }}.signal
+            and {{ alias }}.base_kind = '{{ base_kind }}'
+    {% endfor %}
     left join information
-        on counted.signal = information.signal
+        on wanted.signal = information.signal
 
 ),
 
@@ -202,15 +242,18 @@ judged as (
     select
         *,
         case
-            when value_count > 1 and z_value is not null
-                then least({{ normal_two_sided('z_value') }} * signal_count, 1)
+            when z_value is not null then least({{ normal_two_sided('z_value') }} * signal_count, 1)
         end as added_p_value,
         case
+            when customer_count is null
+                then 'No date of the history is so long ago that the days after it are complete'
             when known_count = 0 then 'Not known for any customer'
             when value_count = 1 then 'All customers have the same value'
             when retained_count = 0 then 'Nobody came back, so nothing can be told apart'
             when retained_count = customer_count
                 then 'Everybody came back, so nothing can be told apart'
+            when auc is null
+                then 'Of those of whom it is known nobody came back, or everybody'
         end as note
     from tested
 
@@ -224,28 +267,33 @@ select
     cast(judged.customer_count as integer) as customer_count,
     cast(judged.known_count as {{ double }}) / judged.customer_count as known_share,
     cast(judged.having_count as {{ double }}) / judged.customer_count as having_share,
-    case when judged.note is null then judged.information_value end as information_value,
-    case when judged.note is null then judged.auc end as auc,
-    case when judged.note is null then judged.auc_within end as auc_within_segments,
-    case when judged.note is null then judged.added_auc end as added_auc,
-    case when judged.note is null then judged.added_p_value end as added_p_value,
+    {% for figure in [
+        'information_value', 'auc', 'auc_within_segments', 'added_auc', 'auc_within_scores',
+        'added_p_value'
+    ] %}
+    case when judged.note is null then {{ nine_digits('judged.' ~ figure) }} end as {{ figure }},
+    {% endfor %}
     cast(
         row_number() over (
             order by
                 case when judged.note is null then 0 else 1 end,
                 cast(judged.information_value as numeric(18, 9)) desc nulls last,
-                judged.signal
+                {{ bytewise('judged.signal') }}
         ) as integer
     ) as importance_rank,
-    coalesce(
-        judged.note,
-        case
-            when judged.added_p_value is null or judged.added_p_value >= 0.05
-                then 'Adds nothing beyond RFM'
-            when judged.auc_within > 0.5
-                then 'Adds to RFM: in the same segment, those with more of it come back more often'
-            else 'Adds to RFM: in the same segment, those with less of it come back more often'
-        end
-    ) as what_it_tells
+    case
+        when judged.note is not null then judged.note
+        when judged.signal_kind = 'rfm'
+            then 'Is recency, frequency or monetary value itself'
+        when judged.added_p_value is null
+            then 'Customers with the same three scores hardly differ in it'
+        when judged.added_p_value >= 0.05 then 'Adds nothing beyond RFM'
+        when judged.auc_within_scores > 0.5
+            then 'Adds to RFM: of customers with the same scores, those with more of it come back'
+                || ' more often'
+        else
+            'Adds to RFM: of customers with the same scores, those with less of it come back'
+            || ' more often'
+    end as what_it_tells
 from judged
 cross join judged_dates

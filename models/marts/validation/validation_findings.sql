@@ -3,7 +3,7 @@
 -- fails on every row of severity `error` (the var validation_severity), and
 -- assert_levels_and_boundaries_hold warns of the others.
 -- Only what chance does not explain: scores over all finished dates, with errors clustered by
--- customer, and each p-value times the number of comparisons made; probabilities at the latest
+-- customer, and each p-value times the number of all comparisons made; probabilities at the latest
 -- finished date by three standard errors.
 {{ config(post_hook='{{ print_build_warnings("finding_code") }}') }}
 {%- set double = type_double() %}
@@ -39,13 +39,12 @@ areas as (
     select
         *,
         {{ score_name }} as score_name,
-        (auc - {{ var('min_auc') }}) / auc_standard_error as z_value,
-        count(*) over () as comparison_count
+        {{ nine_digits('(auc - ' ~ var('min_auc') ~ ') / auc_standard_error') }} as z_value
     from summary
 
 ),
 
-levels as (
+falls as (
 
     select
         validation.*,
@@ -55,16 +54,7 @@ levels as (
         scope = 'pooled'
         and horizon_code in ('horizon', 'cycle')
         and dimension in {{ held }}
-        and level_before is not null
-
-),
-
-falls as (
-
-    select
-        *,
-        count(*) over () as comparison_count
-    from levels
+        and p_value_of_fall is not null
 
 ),
 
@@ -87,7 +77,30 @@ claims as (
 
 ),
 
-broken_claims as (
+-- Differences are kept once per pair of segments.
+differences as (
+
+    select
+        horizon_code,
+        level as better_key,
+        other_level as segment_key,
+        rate_difference,
+        z_value
+    from {{ ref('int_validation_differences') }}
+    where scope = 'pooled' and horizon_code in ('horizon', 'cycle')
+    union all
+    select
+        horizon_code,
+        other_level as better_key,
+        level as segment_key,
+        -rate_difference as rate_difference,
+        -z_value as z_value
+    from {{ ref('int_validation_differences') }}
+    where scope = 'pooled' and horizon_code in ('horizon', 'cycle')
+
+),
+
+compared_claims as (
 
     select
         claims.segment_key,
@@ -95,14 +108,12 @@ broken_claims as (
         claims.better_name,
         differences.horizon_code,
         differences.rate_difference,
-        differences.p_value_of_fall,
-        count(*) over () as comparison_count
+        differences.z_value
     from claims
-    inner join {{ ref('int_validation_differences') }} as differences
+    inner join differences
         on
-            claims.better_key = differences.level
-            and claims.segment_key = differences.other_level
-    where differences.scope = 'pooled' and differences.horizon_code in ('horizon', 'cycle')
+            claims.better_key = differences.better_key
+            and claims.segment_key = differences.segment_key
 
 ),
 
@@ -116,14 +127,23 @@ horizons as (
 
 ),
 
+-- The probabilities in the form in which they are published now: recalibrated if that had helped.
 deciles as (
 
-    select *
-    from {{ ref('propensity_deciles') }}
-    where fit_code = 'judged' and is_used
+    select deciles.*
+    from {{ ref('propensity_deciles') }} as deciles
+    inner join {{ ref('int_propensity_calibrations') }} as calibrations
+        on deciles.fit_code = calibrations.fit_code
+    where
+        deciles.fit_code = 'judged'
+        and deciles.variant = case
+            when calibrations.is_helpful then 'recalibrated' else 'model'
+        end
 
 ),
 
+-- Without lookback_days orders and revenue of a customer can only pile up, so that only recency is
+-- held against the start of the history.
 drift as (
 
     select *
@@ -131,52 +151,77 @@ drift as (
     where
         {{ at_current_date() }}
         and population_stability_index - index_by_chance > {{ var('max_stability_index') }}
+        {%- if var('lookback_days') is none %}
+        and dimension = 'recency'
+        {%- endif %}
+
+),
+
+comparisons as (
+
+    select
+        'score_tells_nothing' as finding_code,
+        {{ dbt.concat(['dimension', "' '", 'horizon_code']) }} as subject,
+        {{ dbt.concat([
+            'score_name', "' does not tell who comes back within '", number_text('horizon_days'),
+            "' days: AUC '", ratio_text('auc', 3), "' ('", ratio_text('auc_low', 3), "' to '",
+            ratio_text('auc_high', 3), "'; 0.5 is a coin), and the var min_auc asks for "
+            ~ var('min_auc') ~ ". Look for customers who share an id, dates that are not order dates,"
+            ~ " or a business in which buying again does not depend on it'",
+        ]) }} as message,
+        {{ normal_tail('-z_value') }} as p_value
+    from areas
+    union all
+    select
+        'retention_falls' as finding_code,
+        {{ dbt.concat(['dimension', "' '", 'level', "' '", 'horizon_code']) }} as subject,
+        {{ dbt.concat([
+            'score_name', "': customers with '", 'level', "' came back within '",
+            number_text('horizon_days'), "' days less often than those with '", 'level_before',
+            "' on the same dates, by '", percent_text('-change_from_level_before'),
+            "' points: more than chance explains. Look at them in score_retention_validation'",
+        ]) }} as message,
+        p_value_of_fall as p_value
+    from falls
+    union all
+    select
+        'claimed_rank_out_of_order' as finding_code,
+        {{ dbt.concat(['compared_claims.segment_key', "' '", 'compared_claims.horizon_code']) }}
+            as subject,
+        {{ dbt.concat([
+            "'segments.csv claims by expected_retention_rank that '", 'compared_claims.better_name',
+            "' come back more often than '", 'compared_claims.segment_name', "'; within '",
+            number_text('horizons.horizon_days'), "' days they did so less often, by '",
+            percent_text('-compared_claims.rate_difference'),
+            "' points. Change the ranks or leave them blank'",
+        ]) }} as message,
+        case
+            when compared_claims.z_value is not null
+                then {{ normal_tail('-compared_claims.z_value') }}
+            else 1
+        end as p_value
+    from compared_claims
+    inner join horizons
+        on compared_claims.horizon_code = horizons.horizon_code
+
+),
+
+counted as (
+
+    select
+        *,
+        p_value * count(*) over () as adjusted_p_value
+    from comparisons
 
 )
 
 select
-    'score_tells_nothing' as finding_code,
+    finding_code,
     'error' as severity,
-    {{ dbt.concat(['dimension', "' '", 'horizon_code']) }} as subject,
-    {{ dbt.concat([
-        'score_name', "' does not tell who comes back within '", number_text('horizon_days'),
-        "' days: AUC '", ratio_text('auc', 3), "' ('", ratio_text('auc_low', 3), "' to '",
-        ratio_text('auc_high', 3), "'; 0.5 is a coin), and the var min_auc asks for "
-        ~ var('min_auc') ~ ". Look for customers who share an id, dates that are not order dates, or a"
-        ~ " business in which buying again does not depend on it'",
-    ]) }} as message
-from areas
-where {{ normal_tail('-z_value') }} * comparison_count < 0.05
-union all
-select
-    'retention_falls' as finding_code,
-    'error' as severity,
-    {{ dbt.concat(['dimension', "' '", 'level', "' '", 'horizon_code']) }} as subject,
-    {{ dbt.concat([
-        'score_name', "': of the customers with '", 'level', "' '",
-        percent_text('retention_rate'), "' % came back within '", number_text('horizon_days'),
-        "' days, fewer than of those with '", 'level_before', "' ('",
-        percent_text('retention_rate - change_from_level_before'),
-        "' %), by more than chance explains. Look at them in score_retention_validation'",
-    ]) }} as message
-from falls
-where p_value_of_fall * comparison_count < 0.05
-union all
-select
-    'claimed_rank_out_of_order' as finding_code,
-    'error' as severity,
-    {{ dbt.concat(['broken_claims.segment_key', "' '", 'broken_claims.horizon_code']) }} as subject,
-    {{ dbt.concat([
-        "'segments.csv claims by expected_retention_rank that '", 'broken_claims.better_name',
-        "' come back more often than '", 'broken_claims.segment_name', "'; within '",
-        number_text('horizons.horizon_days'), "' days they did so less often, by '",
-        percent_text('-broken_claims.rate_difference'),
-        "' points. Change the ranks or leave them blank'",
-    ]) }} as message
-from broken_claims
-inner join horizons
-    on broken_claims.horizon_code = horizons.horizon_code
-where broken_claims.p_value_of_fall * broken_claims.comparison_count < 0.05
+    subject,
+    message
+from counted
+where adjusted_p_value < 0.05
 union all
 select
     'probability_out_of_order' as finding_code,
@@ -201,7 +246,7 @@ select
         percent_text('mean_probability'), "' % were predicted and '",
         percent_text('retention_rate'), "' % came back after '",
         'cast(as_of_date as ' ~ string ~ ')',
-        "'. The rank holds; take the level (and money made of it) with care, the season was another'",
+        "'. Take the level, and money made of it, with care: the season was another'",
     ]) }} as message
 from deciles
 where is_off
@@ -215,8 +260,6 @@ select
         'cast(reference_date as ' ~ string ~ ')', "' (population stability index '",
         ratio_text('population_stability_index', 2), "', the var max_stability_index asks for "
         ~ var('max_stability_index') ~ " at most): a score now means another value than then. "
-        ~ ("Without lookback_days orders and revenue pile up for ever; set it, and like is compared"
-        ~ " with like. " if var('lookback_days') is none else '')
         ~ "Where reports compare scores over time, hold the boundaries in fixed_cut_points.csv'",
     ]) }} as message
 from drift
