@@ -47,9 +47,22 @@ def build_discovered(project: Project) -> dict[str, pd.DataFrame]:
         vars={"latest_plausible_date": LATEST, "segment_scheme": "discovered"},
     )
     assert run.success, run.problems
-    return {
+    found = {
         name: project.read(f"{schema}.{name}") for schema, names in TABLES.items() for name in names
     } | {"strategies": project.read("rfm_marts.segment_strategies")}
+    # No number of clusters from three on has half of the customers in the smallest one.
+    run = project.dbt(
+        "run",
+        *("--select", "int_discovery_choices+", "--exclude", "retention_triggers+"),
+        vars={
+            "latest_plausible_date": LATEST,
+            "segment_scheme": "discovered",
+            "min_segment_share": 0.5,
+        },
+    )
+    assert run.success, run.problems
+    names = ("discovered_segment_choices", "discovered_segments", "customer_segments")
+    return found | {f"without: {name}": project.read(f"rfm_marts.{name}") for name in names}
 
 
 def current_customers(found: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -70,7 +83,18 @@ def expected_cells(found: dict[str, pd.DataFrame]) -> pd.DataFrame:
     by_cell = pd.concat([rows[SCORES], standard], axis=1).groupby(SCORES)
     cells = by_cell[AXES].mean()
     cells["customer_count"] = by_cell.size()
+    cells["spread"] = by_cell[AXES].var(ddof=0).sum(axis=1)
     return cells.reset_index()
+
+
+def customer_distances(cells: pd.DataFrame) -> np.ndarray:
+    """The root of the mean squared distance between customers of two cells, for all customers."""
+    points, spreads = cells[AXES].to_numpy(), cells["spread"].to_numpy()
+    squares = ((points[:, None] - points) ** 2).sum(axis=2) + spreads[:, None] + spreads
+    places = np.repeat(np.arange(len(cells)), cells["customer_count"].astype(int))
+    distances = np.sqrt(squares)[np.ix_(places, places)]
+    np.fill_diagonal(distances, 0)
+    return distances
 
 
 def starts(cells: pd.DataFrame, count: int) -> dict[str, np.ndarray]:
@@ -93,9 +117,11 @@ def test_clusters_equal_those_of_scikit_learn(built):
     assert cells[[*SCORES, "customer_count"]].astype(int).equals(
         expected[[*SCORES, "customer_count"]].astype(int)
     )
-    assert np.allclose(cells[AXES].astype(float), expected[AXES], atol=1e-7)
+    columns = [*AXES, "spread"]
+    assert np.allclose(cells[columns].astype(float), expected[columns], atol=1e-7)
 
-    cells[AXES] = cells[AXES].astype(float)
+    cells[columns] = cells[columns].astype(float)
+    distances = customer_distances(cells)
     points, weights = cells[AXES].to_numpy(), cells["customer_count"].astype(int).to_numpy()
     choices = built["discovered_segment_choices"].set_index("cluster_count")
     assert sorted(choices.index) == list(range(3, 13))
@@ -115,7 +141,7 @@ def test_clusters_equal_those_of_scikit_learn(built):
         assert row["start_code"] == best, count
         assert abs(row["inertia"] - models[best].inertia_) < 1e-4
         labels = np.repeat(models[best].labels_, weights)
-        silhouettes[count] = silhouette_score(np.repeat(points, weights, axis=0), labels)
+        silhouettes[count] = silhouette_score(distances, labels, metric="precomputed")
         assert abs(row["silhouette"] - silhouettes[count]) < 1e-6, count
         share = np.bincount(models[best].labels_, weights).min() / weights.sum()
         assert abs(row["smallest_share"] - share) < 1e-9
@@ -172,3 +198,16 @@ def test_the_discovered_scheme_puts_customers_into_their_clusters(built):
     # Somebody is where the scores of the rule alone would not have put him.
     by_scores = scored["monetary_score"].map({1: "low", 2: "low", 3: "middle", 4: "high", 5: "high"})
     assert (scored["segment_code"].str.split("_").str[1] != by_scores).any()
+
+
+@builds(*[on(target, build_discovered) for target in TARGETS])
+def test_without_clusters_the_rules_of_the_scheme_count(built):
+    choices = built["without: discovered_segment_choices"]
+    assert not choices["is_chosen"].any() and choices["reason"].notna().all()
+    assert built["without: discovered_segments"].empty
+    customers = built["without: customer_segments"]
+    scored = customers[customers["is_scored"]]
+    recency = {1: "silent", 2: "silent", 3: "fading", 4: "recent", 5: "recent"}
+    value = {1: "low", 2: "low", 3: "middle", 4: "high", 5: "high"}
+    expected = scored["recency_score"].map(recency) + "_" + scored["monetary_score"].map(value)
+    assert (scored["segment_code"] == expected).all() and scored["segment_code"].nunique() > 5

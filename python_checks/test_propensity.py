@@ -8,12 +8,14 @@ from decimal import Decimal
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special, stats
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 from statsmodels.api import Logit, add_constant
 
 from python_checks.dbt_project import TARGETS, Project, builds, object_frame, on
+from python_checks.test_marts_agree import land_cdnow, needs_cdnow
 from python_checks.test_validation import FIRST, area_with_error, shop
 
 SIGNALS = [
@@ -23,6 +25,11 @@ SIGNALS = [
     "ln_order_days_365d",
     "is_one_time_buyer",
     "ln_activity",
+]
+FIGURES = [
+    *("auc", "auc_standard_error", "auc_low", "auc_high", "auc_of_rfm_score", "mean_probability"),
+    *("retention_rate", "calibration_intercept", "calibration_slope", "brier_score", "log_loss"),
+    *("largest_decile_difference", "deciles_off", "deciles_out_of_order", "customer_count"),
 ]
 CUTOFFS = ("current", "judged", "earlier", "earliest")
 MARTS = ["customer_propensity", "propensity_scorecard", "propensity_performance", "propensity_deciles"]
@@ -104,10 +111,11 @@ def panel(found: dict[str, pd.DataFrame]) -> pd.DataFrame:
                 "order_count": score.order_count,
                 "net_revenue": float(score.net_revenue),
                 "first_order_date": metrics.loc[key, "first_order_date"],
+                # The first order is no habit.
                 "pace": 45
                 * (
-                    days_90 / np.clip(day - days[0], 30, 90)
-                    + days_365 / np.clip(day - days[0], 30, 365)
+                    (days_90 - (day - days[0] <= 90)) / np.clip(day - days[0], 30, 90)
+                    + (days_365 - (day - days[0] <= 365)) / np.clip(day - days[0], 30, 365)
                 ),
                 "future_orders": int(after["order_count"].sum()),
                 "future_revenue": float(after["net_revenue"].sum()),
@@ -138,7 +146,7 @@ def fitted(rows: pd.DataFrame, cutoff: dt.date) -> tuple[np.ndarray, pd.Series, 
     """(intercept and slopes of standardised signals, means, deviations) by scikit-learn."""
     seen = rows[rows["end_date"].notna()]
     seen = seen[seen["end_date"] <= cutoff]
-    if min(seen["y"].sum(), (1 - seen["y"]).sum()) < 100:
+    if min(seen.loc[seen["y"] == y, "customer_id"].nunique() for y in (0, 1)) < 100:
         return None
     means, deviations = seen[SIGNALS].mean(), seen[SIGNALS].std(ddof=0).replace(0, 1)
     model = LogisticRegression(C=1.0, tol=1e-12, max_iter=10_000)
@@ -181,9 +189,8 @@ def test_models_and_their_honest_test_equal_the_standard_libraries(built):
         variants = {"model": odds[code], "in_sample": lines[code][0] + lines[code][1] * odds[code]}
         if before in lines:
             variants["recalibrated"] = lines[before][0] + lines[before][1] * odds[code]
-            helped[code] = log_loss(y, _chance(variants["recalibrated"])) < log_loss(
-                y, _chance(odds[code])
-            )
+            gains = _losses(y, odds[code]) - _losses(y, variants["recalibrated"])
+            helped[code] = gains.mean() > gains.std() / np.sqrt(len(gains))
         used = "recalibrated" if helped.get(before) else "model"
         in_order = at.reset_index(drop=True)
         area, error = area_with_error(
@@ -192,7 +199,8 @@ def test_models_and_their_honest_test_equal_the_standard_libraries(built):
         for variant in ("model", "recalibrated", "in_sample"):
             found = performance.loc[(code, variant)]
             if variant not in variants:
-                assert found["auc"] is None and "No recalibration was known" in found["what_is_promised"]
+                assert "No recalibration was known" in found["what_is_promised"]
+                assert found[FIGURES].isna().all()
                 continue
             chance = _chance(variants[variant])
             assert bool(found["is_used"]) == (variant == used), (code, variant)
@@ -213,11 +221,15 @@ def test_models_and_their_honest_test_equal_the_standard_libraries(built):
             _check_deciles(deciles.loc[(code, variant)], at["customer_id"], chance, y)
     assert len(odds) >= 3
 
-    _check_customers(built, rows, dates["current"], odds["current"], lines, helped)
+    _check_customers(built, rows, dates["current"], fitted(rows, dates["current"]), lines, helped)
 
 
 def _chance(odds: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-odds))
+
+
+def _losses(y: np.ndarray, odds: np.ndarray) -> np.ndarray:
+    return np.logaddexp(0, odds) - y * odds
 
 
 def _check_deciles(found: pd.DataFrame, customers: pd.Series, chance: np.ndarray, y: np.ndarray):
@@ -236,42 +248,50 @@ def _check_deciles(found: pd.DataFrame, customers: pd.Series, chance: np.ndarray
         assert bool(row["is_off"]) == (off > max(0.03, 3 * error))
 
 
-def _check_customers(built, rows, current, odds, lines, helped) -> None:
-    at = rows[rows["as_of_date"] == current].sort_values("customer_id").set_index("customer_id")
+def _check_customers(built, rows, current, fit, lines, helped) -> None:
+    slopes, means, deviations = fit
+    odds = slopes[0] + ((rows[SIGNALS] - means) / deviations).to_numpy() @ slopes[1:]
     if helped.get("judged"):
         odds = lines["judged"][0] + lines["judged"][1] * odds
-    at["p"] = _chance(odds)
+    rows = rows.assign(p=_chance(odds))
 
-    past = rows[rows["end_date"].notna() & (rows["future_orders"] > 0)]
-    value = past["future_revenue"].sum() / past["future_orders"].sum()
-    extra = (past["future_orders"] - 1).sum() / past["pace"].sum()
+    past = rows[rows["end_date"].notna()]
+    buyers = past[past["future_orders"] > 0]
+    value = buyers["future_revenue"].sum() / buyers["future_orders"].sum()
+    extra = (buyers["future_orders"] - 1).sum() / buyers["pace"].sum()
 
     def own(frame: pd.DataFrame) -> pd.Series:
         return ((frame["net_revenue"] + 2 * value) / (frame["order_count"] + 2)).clip(0)
 
-    factor = past["future_revenue"].sum() / (past["future_orders"] * own(past)).sum()
-    at["orders"] = at["p"] * (1 + extra * at["pace"])
+    factor = past["future_revenue"].sum() / (buyers["future_orders"] * own(buyers)).sum()
+    rows["orders"] = rows["p"] * (1 + extra * rows["pace"])
+    at = rows[rows["as_of_date"] == current].sort_values("customer_id").set_index("customer_id")
     at["revenue"] = at["orders"] * factor * own(at)
 
-    # A year after the oldest date of the history, at the pace of the days that are known.
+    # What the customers of about a year ago ordered, by what was expected of them.
+    first = built["int_orders"]["sale_date"].min()
     start = min(
-        (day for day in built["int_rfm_scores"]["as_of_date"].unique() if (current - day).days >= 180),
-        key=lambda day: ((current - day).days < 365, abs((current - day).days - 365)),
+        (
+            day
+            for day in past["as_of_date"].unique()
+            if (current - day).days >= 180 and (day - first).days >= 90
+        ),
+        key=lambda day: (abs((current - day).days - 365), day),
     )
     known = min((current - start).days, 365)
-    then = built["int_rfm_scores"]
-    then = then[then["as_of_date"] == start].set_index("customer_id")["frequency_score"]
-    after = built["int_orders"].merge(then.rename("score"), left_on="customer_id", right_index=True)
-    after = after[(after["sale_date"] >= start)]
-    day = after["sale_date"].map(lambda date: (date - start).days)
-    near, year = after[day < 90], after[day < known]
-    near, year = (part.groupby("score")["order_count"].sum() for part in (near, year))
-    base = year.sum() / near.sum()
+    then = rows[rows["as_of_date"] == start].set_index("customer_id")
+    after = built["int_orders"]
+    after = after[after["sale_date"].map(lambda date: 0 <= (date - start).days < known)]
+    then["year"] = after.groupby("customer_id")["order_count"].sum().reindex(then.index).fillna(0)
+    sums = then.groupby("frequency_score")[["year", "orders"]].sum()
+    base = then["year"].sum() / then["orders"].sum()
     by_score = {
-        score: (year.get(score, 0) / near[score] if near.get(score, 0) >= 100 else base) * 365 / known
+        score: (sums.loc[score, "year"] / sums.loc[score, "orders"])
+        if score in sums.index and sums.loc[score, "year"] >= 100
+        else base
         for score in range(1, 6)
     }
-    at["year"] = at["orders"] * at["frequency_score"].map(by_score)
+    at["year"] = at["orders"] * at["frequency_score"].map(by_score).astype(float) * 365 / known
 
     found = built["customer_propensity"].set_index("customer_id")
     assert set(found.index) == set(at.index)
@@ -302,10 +322,13 @@ HORIZON = 90
 DAYS = 720
 
 
-def planted(customers: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def planted(
+    customers: int, seed: int, season: float = 1.0
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(sales, truth by customer): customers order at rates of their own (gamma) for ever, all of them
-    from the first weeks on. `probability`: of an order in any horizon; `best_guess`: the rate that
-    somebody expects who knows how rates are spread and has seen all orders."""
+    from the first weeks on, in the last quarter of the year `season` times as often. `rate`: orders
+    per day out of season; `probability`: of an order in any horizon without seasons; `best_guess`:
+    the rate that somebody expects who knows how rates are spread and has seen all orders."""
     random = np.random.default_rng(seed)
     rates = random.gamma(1.2, 1 / 200, customers)
     rows, guesses = [], []
@@ -313,18 +336,15 @@ def planted(customers: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
         day = random.uniform(0, 60)
         seen, before = DAYS - day, len(rows)
         while day < DAYS:
-            rows.append(
-                (
-                    f"c{number:05d}",
-                    FIRST + dt.timedelta(int(day)),
-                    Decimal(f"{random.lognormal(3, 0.5):.2f}"),
-                )
-            )
-            day += random.exponential(1 / rate)
+            date = FIRST + dt.timedelta(int(day))
+            if len(rows) == before or random.uniform(0, season) < (season if date.month > 9 else 1):
+                rows.append((f"c{number:05d}", date, Decimal(f"{random.lognormal(3, 0.5):.2f}")))
+            day += random.exponential(1 / rate / season)
         guesses.append((1.2 + len(rows) - before - 1) / (200 + seen))
     names = [f"c{number:05d}" for number in range(customers)]
     truth = pd.DataFrame(
-        {"probability": 1 - np.exp(-rates * HORIZON), "best_guess": guesses}, index=names
+        {"rate": rates, "probability": 1 - np.exp(-rates * HORIZON), "best_guess": guesses},
+        index=names,
     )
     return object_frame(["customer_id", "sale_date", "revenue"], rows), truth
 
@@ -364,6 +384,24 @@ def test_planted_propensities_are_recovered(built):
     expected = customers["expected_orders"].astype(float).sum()
     true_orders = (-np.log(1 - truth)).sum()
     assert abs(expected / true_orders - 1) < 0.1, (expected, true_orders)
+    year = customers["expected_orders_12m"].astype(float).sum()
+    assert abs(year / (true_orders * 365 / HORIZON) - 1) < 0.1, (year, true_orders)
+
+
+def build_seasonal(project: Project) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
+    sales, truth = planted(2500, 8, season=5)
+    return build_propensity(project, sales), truth
+
+
+@builds(on("duckdb", build_seasonal))
+def test_a_year_is_not_the_season_drawn_out(built):
+    found, truth = built
+    customers = found["customer_propensity"].set_index("customer_id")
+    rates = truth.loc[customers.index, "rate"].sum()
+    in_season = 92
+    year = rates * (365 - in_season + 5 * in_season)
+    expected = customers["expected_orders_12m"].astype(float).sum()
+    assert abs(expected / year - 1) < 0.2, (expected, year)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -398,7 +436,8 @@ def test_too_little_is_said_and_not_made_up(built):
         customers, performance = found["customer_propensity"], found["propensity_performance"]
         assert len(customers) and len(performance) == 9, name
         assert len(found["propensity_scorecard"]) == len(found["propensity_deciles"]) == 0, name
-        assert performance["auc"].isna().all() and performance["what_is_promised"].notna().all()
+        assert performance[FIGURES].isna().all().all()
+        assert performance["what_is_promised"].notna().all()
         if name == "month":
             assert set(customers["method"]) == {"none"}
             figures = ["purchase_probability", "probability_decile", "expected_orders"]
@@ -407,7 +446,7 @@ def test_too_little_is_said_and_not_made_up(built):
             assert customers["note"].str.startswith("No date of the history is so long ago").all()
             continue
         assert set(customers["method"]) == {"segment_rate"}, name
-        assert customers["note"].str.startswith("Too few customers came back").all()
+        assert customers["note"].str.startswith("Fewer than 100 customers came back").all()
         segments = found["segments"].set_index("level").astype({"customer_count": float})
         base = (segments["retained_count"].sum() + 0.5) / (segments["customer_count"].sum() + 1)
         for row in customers.itertuples():
@@ -420,3 +459,92 @@ def test_too_little_is_said_and_not_made_up(built):
             assert 0 < row.purchase_probability < 1
         if name == "once":
             assert customers["expected_revenue"].isna().all()
+
+
+# ---------------------------------------------------------------------------------------------
+# Beside what others would have done
+# ---------------------------------------------------------------------------------------------
+
+
+def build_cdnow(project: Project) -> dict[str, pd.DataFrame]:
+    """The honest test on CDNOW: judged on 1997-10-01, with what was known on that day."""
+    land_cdnow(project)
+    run = project.dbt(
+        "run",
+        *("--select", "+propensity_performance"),
+        vars={"as_of_date": "1998-01-01", "history_periods": 12},
+    )
+    assert run.success, run.problems
+    names = ("int_propensity_features", "int_propensity_judged", "int_rfm_scores", "int_order_dates")
+    found = {name: project.read(f"rfm_intermediate.{name}") for name in names}
+    return found | {"performance": project.read("rfm_marts.propensity_performance")}
+
+
+def placements(score: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    """(AUC, for each who came the share of the gone below, for each gone that of the came above)."""
+    ranks, came = stats.rankdata(score), y == 1
+    below = (ranks[came] - stats.rankdata(score[came])) / (~came).sum()
+    above = 1 - (ranks[~came] - stats.rankdata(score[~came])) / came.sum()
+    return float(below.mean()), below, above
+
+
+def paired_error(score: np.ndarray, other: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """(difference of two AUC on the same customers, its standard error after DeLong)."""
+    (area, below, above), (other_area, other_below, other_above) = (
+        placements(values, y) for values in (score, other)
+    )
+    variance = np.var(below - other_below, ddof=1) / len(below)
+    variance += np.var(above - other_above, ddof=1) / len(above)
+    return area - other_area, float(np.sqrt(variance))
+
+
+def orders_expected_by_bg_nbd(history: pd.DataFrame, day: dt.date) -> pd.Series:
+    """Orders within 13 weeks by BG/NBD (Fader, Hardie and Lee 2005, equation 10) with the estimates
+    published for CDNOW."""
+    r, alpha, a, b = 0.243, 4.414, 0.793, 2.426
+    known = history[history["order_date"] < day].groupby("customer_id")["order_date"]
+    first, last, count = known.min(), known.max(), known.count()
+    x = (count - 1).astype(float)
+    t_x = (last - first).map(lambda gap: gap.days / 7)
+    age = first.map(lambda date: (day - date).days / 7)
+    weeks = 13
+    z = weeks / (alpha + age + weeks)
+    expected = (a + b + x - 1) / (a - 1) * (
+        1
+        - ((alpha + age) / (alpha + age + weeks)) ** (r + x)
+        * special.hyp2f1(r + x, b + x, a + b + x - 1, z)
+    )
+    alive = 1 + (x > 0) * a / (b + x - 1) * ((alpha + age) / (alpha + t_x)) ** (r + x)
+    return expected / alive
+
+
+@needs_cdnow
+@builds(on("duckdb", build_cdnow))
+def test_cdnow_is_predicted_as_well_as_by_the_best(built):
+    judged = built["int_propensity_judged"]
+    judged = judged[(judged["fit_code"] == "judged") & (judged["variant"] == "model")]
+    judged = judged.set_index("customer_id").sort_index()
+    day, y = judged["as_of_date"].iloc[0], judged["y"].to_numpy().astype(int)
+    assert day == dt.date(1997, 10, 1) and len(judged) > 23_000
+    ours = judged["log_odds"].astype(float).to_numpy()
+
+    rows = built["int_propensity_features"]
+    at = rows[(rows["as_of_date"] == day) & ~rows["is_current"].astype(bool)]
+    at = at.set_index("customer_id").loc[judged.index]
+    seen = rows[rows["end_date"].notna()]
+    seen = seen[seen["end_date"] <= day]
+    boosting = HistGradientBoostingClassifier(
+        max_iter=150, learning_rate=0.05, max_leaf_nodes=8, random_state=0
+    ).fit(seen[SIGNALS].astype(float), seen["y"].astype(int))
+    scores = built["int_rfm_scores"]
+    scores = scores[scores["as_of_date"] == day].set_index("customer_id").loc[judged.index]
+    sums = sum(scores[f"{name}_score"].astype(int) for name in ("recency", "frequency", "monetary"))
+    others = {
+        "gradient boosting": boosting.predict_proba(at[SIGNALS].astype(float))[:, 1],
+        "summed scores": sums.to_numpy(),
+        "BG/NBD": orders_expected_by_bg_nbd(built["int_order_dates"], day)[judged.index].to_numpy(),
+    }
+    assert roc_auc_score(y, others["BG/NBD"]) > 0.765 and roc_auc_score(y, ours) > 0.775
+    for name, other in others.items():
+        difference, error = paired_error(ours, other, y)
+        assert difference > -error, (name, difference, error)

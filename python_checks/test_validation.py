@@ -47,13 +47,19 @@ def shop(
     return object_frame(["customer_id", "sale_date", "revenue"], rows)
 
 
-def land_and_build(project: Project, sales: pd.DataFrame, command: str, **more: Any) -> Any:
+def land_and_build(
+    project: Project,
+    sales: pd.DataFrame,
+    command: str,
+    select: str = "+validation_findings",
+    **more: Any,
+) -> Any:
     types = {"customer_id": "varchar", "sale_date": "date", "revenue": "decimal(18, 2)"}
     project.land("fact_sales", sales, types)
     only = ("--exclude-resource-type", "unit_test") if command == "build" else ()
     return project.dbt(
         command,
-        *("--select", "+validation_findings", *only),
+        *("--select", select, *only),
         vars={"latest_plausible_date": "2030-01-01", "history_periods": 12, **more},
     )
 
@@ -70,17 +76,29 @@ def build_figures(project: Project, source: str) -> dict[str, pd.DataFrame]:
         run = project.dbt(
             "run",
             "--select",
-            "+validation_findings",
+            "+marts.validation",
             vars={"latest_plausible_date": "2030-01-01", "history_periods": 12},
         )
     else:
-        run = land_and_build(project, shop(260, 4), "run")
+        run = land_and_build(project, shop(260, 4), "run", "+marts.validation")
     assert run.success, run.problems
     return {
         name: project.read(f"{schema}.{name}")
         for schema, names in {
-            "rfm_marts": ["score_retention_validation", "score_validation_summary"],
-            "rfm_intermediate": ["int_rfm_scores", "int_lifecycle_stages", "int_validation_windows"],
+            "rfm_marts": [
+                "score_retention_validation",
+                "score_validation_summary",
+                "signal_importance",
+                "scheme_comparison",
+                "scheme_inversions",
+                "segment_separation",
+            ],
+            "rfm_intermediate": [
+                "int_rfm_scores",
+                "int_lifecycle_stages",
+                "int_validation_windows",
+                "int_validation_signals",
+            ],
         }.items()
         for name in names
     } | {
@@ -88,8 +106,11 @@ def build_figures(project: Project, source: str) -> dict[str, pd.DataFrame]:
             "select customer_id, sale_date, order_count, net_revenue from rfm_intermediate.int_orders"
         ),
         "segments": project.query(
-            "select segment_scheme, segment_key, lifecycle_stage, recency_score, frequency_score,"
-            " monetary_score from rfm_marts.segment_score_cells"
+            "select cells.segment_scheme, cells.segment_key, segments.value_rank, lifecycle_stage,"
+            " recency_score, frequency_score, monetary_score"
+            " from rfm_marts.segment_score_cells as cells"
+            " inner join rfm_policy.policy_segments as segments"
+            " on cells.segment_key = segments.segment_key"
         ),
     }
 
@@ -257,6 +278,184 @@ def difference_within_dates(
     clustered = float((sums**2).sum()) * customers / (customers - 1)
     error = np.sqrt(max(clustered, independent)) / sum(weights)
     return float(np.average(differences, weights=weights)), float(error)
+
+
+CELL = ["lifecycle_stage", "recency_score", "frequency_score", "monetary_score"]
+
+
+@builds(*FIGURES)
+def test_segments_and_schemes_equal_the_statistics_libraries(built):
+    levels = built["score_retention_validation"].set_index(
+        ["scope", "horizon_code", "dimension", "level"]
+    )
+    comparison = built["scheme_comparison"].set_index(["scope", "horizon_code", "segment_scheme"])
+    for horizon in ("horizon", "cycle"):
+        rows = panel(built, horizon)
+        for scheme, cells in built["segments"].groupby("segment_scheme"):
+            placed = rows.merge(cells, on=CELL)
+            assert len(placed) == len(rows), scheme
+            of_dates = []
+            for day, part in placed.groupby("as_of_date"):
+                found = comparison.loc[(str(day), horizon, scheme)]
+                expected = separation(part)
+                for column, value in expected.items():
+                    if np.isnan(value):
+                        assert found[column] is None and found["note"], (day, scheme, column)
+                    else:
+                        _close(found[column], value, (day, horizon, scheme, column))
+                of_dates.append(expected | {"count": len(part)})
+            for column in ("epsilon_squared_retention", "information_value"):
+                known = [date for date in of_dates if not np.isnan(date[column])]
+                mean = np.average(
+                    [date[column] for date in known], weights=[date["count"] for date in known]
+                )
+                _close(comparison.loc[("pooled", horizon, scheme), column], mean, (scheme, column))
+
+            pairs = built["segment_separation"]
+            pairs = pairs[(pairs["horizon_code"] == horizon) & (pairs["segment_scheme"] == scheme)]
+            by_segment = dict(iter(placed.groupby("segment_key")))
+            for key, part in by_segment.items():
+                found = levels.loc[("pooled", horizon, "segment", key)]
+                assert (found["customer_count"], found["retained_count"]) == (
+                    len(part),
+                    part["retained"].sum(),
+                )
+                mean = part["net_revenue"].sum() / len(part)
+                assert abs(float(found["revenue_per_customer"]) - mean) <= 0.00501
+            compared = pairs.dropna(subset="p_value")
+            for pair in compared.itertuples():
+                segment, other = by_segment[pair.segment_key], by_segment[pair.other_segment_key]
+                assert segment["value_rank"].iloc[0] < other["value_rank"].iloc[0]
+                difference, error = difference_within_dates(
+                    segment, other, rows["customer_id"].nunique()
+                )
+                _close(pair.rate_difference, difference, pair)
+                _close(pair.standard_error, error, pair)
+                chance = 2 * stats.norm.sf(abs(difference / error)) * len(pairs)
+                assert abs(pair.p_value - min(chance, 1)) < 1e-6
+                assert pair.is_told_apart == (chance < 0.05)
+            assert len(compared) > 5, scheme
+    ranks = comparison.xs("pooled").xs("horizon")
+    order = ranks["epsilon_squared_retention"].astype(float).rank(ascending=False)
+    assert (ranks["retention_rank"].astype(float) == order).all() and len(ranks) == 3
+
+
+def separation(rows: pd.DataFrame) -> dict[str, float]:
+    """How well the segments of one date keep customers apart, by their definitions."""
+    groups = rows.groupby("segment_key")
+    segments, count = groups.ngroups, len(rows)
+    figures = {}
+    for name, values in (
+        ("epsilon_squared_retention", rows["retained"]),
+        ("epsilon_squared_revenue", pd.Series(stats.rankdata(rows["net_revenue"]), rows.index)),
+    ):
+        total = ((values - values.mean()) ** 2).sum()
+        model = OLS(values, pd.get_dummies(rows["segment_key"]).astype(float)).fit()
+        # Of an analysis of variance: the adjusted R² is epsilon squared.
+        figures[name] = 1 - model.ssr / total * (count - 1) / (count - segments) if total else np.nan
+    came, gone = groups["retained"].sum(), (1 - rows["retained"]).groupby(rows["segment_key"]).sum()
+    figures["information_value"] = information_value(came, gone)
+    return figures
+
+
+def information_value(came: pd.Series, gone: pd.Series) -> float:
+    """Sum of (share of those who came − share of the others) × the log of their ratio, half a
+    customer in every group more, less what as many random groups would have."""
+    if not came.sum() or not gone.sum():
+        return np.nan
+    came_share, gone_share = ((part + 0.5) / (part + 0.5).sum() for part in (came, gone))
+    value = ((came_share - gone_share) * np.log(came_share / gone_share)).sum()
+    return float(value - (len(came) - 1) * (1 / came.sum() + 1 / gone.sum()))
+
+
+@builds(*FIGURES)
+def test_inverted_rules_are_found(built):
+    scores = CELL[1:]
+    for (scheme, stage), cells in built["segments"].groupby(["segment_scheme", "lifecycle_stage"]):
+        pairs: dict[tuple[str, str], int] = {}
+        records = cells.to_dict("records")
+        for better in records:
+            for other in records:
+                at_least = all(better[score] >= other[score] for score in scores)
+                above = sum(better[score] - other[score] for score in scores) > 0
+                if at_least and above and better["value_rank"] > other["value_rank"]:
+                    key = (better["segment_key"], other["segment_key"])
+                    pairs[key] = pairs.get(key, 0) + 1
+        found = built["scheme_inversions"]
+        found = found[(found["segment_scheme"] == scheme) & (found["lifecycle_stage"] == stage)]
+        counts = found.set_index(["segment_key", "other_segment_key"])["cell_pair_count"]
+        assert counts.to_dict() == pairs, (scheme, stage)
+
+
+@builds(*FIGURES)
+def test_signals_equal_scipy(built):
+    signals, importance = built["int_validation_signals"], built["signal_importance"]
+    assert set(importance["signal"]) == set(signals["signal"])
+    told = 0
+    for found in importance.itertuples():
+        rows = signals[signals["signal"] == found.signal]
+        assert found.customer_count == len(rows)
+        known = rows.dropna(subset="signal_value")
+        assert abs(found.known_share - len(known) / len(rows)) < 1e-9
+        if known["signal_value"].nunique() < 2:
+            assert found.auc is None and found.information_value is None
+            assert found.what_it_tells in (
+                "All customers have the same value",
+                "Not known for any customer",
+            )
+            continue
+        told += 1
+        value = known["signal_value"].astype(float)
+        came = known["is_retained"].astype(int)
+        _close(found.auc, roc_auc_score(came, value), found)
+        won, pairs, variance = rank_sums(value, came, known["segment_key"])
+        _close(found.auc_within_segments, won / pairs, found)
+        everybody = rows["is_retained"].astype(int)
+        all_pairs = everybody.sum() * (1 - everybody).sum()
+        _close(found.added_auc, (won - pairs / 2) / all_pairs, found)
+        won, pairs, variance = rank_sums(value, came, known["rfm_code"])
+        if variance:
+            z = (won - pairs / 2) / np.sqrt(variance)
+            chance = min(2 * stats.norm.sf(abs(z)) * len(importance), 1)
+            assert abs(found.added_p_value - chance) < 1e-6, found
+            words = found.what_it_tells
+            if found.signal_kind == "rfm":
+                assert words == "Is recency, frequency or monetary value itself"
+            elif chance >= 0.05:
+                assert words == "Adds nothing beyond RFM"
+            else:
+                assert f"those with {'more' if z > 0 else 'less'} of it" in words
+        # Bins of equal size, equal values together; a bin more for whom it is not known.
+        bins = np.floor(10 * (stats.rankdata(value, "min") - 1) / len(value))
+        bins = pd.Series(bins, known.index).reindex(rows.index).fillna(-1)
+        counts = [side.groupby(bins).sum() for side in (everybody, 1 - everybody)]
+        _close(found.information_value, information_value(*counts), found)
+    assert told > 10
+
+
+def rank_sums(value: pd.Series, came: pd.Series, strata: pd.Series) -> tuple[float, float, float]:
+    """(pairs won by those who came, pairs, variance of the pairs won) over the strata, from scipy's
+    rank-sum test with ties."""
+    won, pairs, variance = 0.0, 0.0, 0.0
+    for _, rows in pd.DataFrame({"v": value, "y": came}).groupby(strata.to_numpy()):
+        first, second = rows.loc[rows["y"] == 1, "v"], rows.loc[rows["y"] == 0, "v"]
+        if first.empty or second.empty:
+            continue
+        won += stats.mannwhitneyu(first, second).statistic
+        pairs += len(first) * len(second)
+        if rows["v"].nunique() > 1:
+            test = stats.mannwhitneyu(
+                first, second, alternative="greater", method="asymptotic", use_continuity=False
+            )
+            z = stats.norm.isf(test.pvalue)
+            off = test.statistic - len(first) * len(second) / 2
+            ties = rows["v"].value_counts()
+            count = len(rows)
+            spread = count + 1 - (ties**3 - ties).sum() / (count * (count - 1))
+            of_stratum = len(first) * len(second) / 12 * spread
+            assert abs(off / np.sqrt(of_stratum) - z) < 1e-6
+            variance += of_stratum
+    return won, pairs, variance
 
 
 # ---------------------------------------------------------------------------------------------
