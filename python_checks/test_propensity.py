@@ -25,6 +25,7 @@ SIGNALS = [
     "ln_order_days_365d",
     "is_one_time_buyer",
     "ln_activity",
+    "ln_order_rate",
 ]
 FIGURES = [
     *("auc", "auc_standard_error", "auc_low", "auc_high", "auc_of_rfm_score", "mean_probability"),
@@ -50,7 +51,7 @@ def build_propensity(project: Project, sales: pd.DataFrame) -> dict[str, pd.Data
     project.land("fact_sales", sales, types)
     run = project.dbt(
         "run",
-        *("--select", "+marts.propensity", "+score_retention_validation"),
+        *("--full-refresh", "--select", "+marts.propensity", "+score_retention_validation"),
         vars={"latest_plausible_date": "2030-01-01", "history_periods": 12},
     )
     assert run.success, run.problems
@@ -125,6 +126,7 @@ def panel(found: dict[str, pd.DataFrame]) -> pd.DataFrame:
                 "ln_order_days_365d": np.log1p(days_365),
                 "is_one_time_buyer": float(len(days) == 1),
                 "ln_activity": np.log(max(activity, 1e-9)),
+                "ln_order_rate": np.log((0.25 + repeats) / (1 + (day - days[0]) / 60)),
             }
         )
     frame = pd.DataFrame(rows)

@@ -56,7 +56,10 @@ def land_and_build(
 ) -> Any:
     types = {"customer_id": "varchar", "sale_date": "date", "revenue": "decimal(18, 2)"}
     project.land("fact_sales", sales, types)
-    only = ("--exclude-resource-type", "unit_test") if command == "build" else ()
+    # Another shop has another history.
+    only = ["--full-refresh"]
+    if command == "build":
+        only += ["--exclude-resource-type", "unit_test", "--indirect-selection", "cautious"]
     return project.dbt(
         command,
         *("--select", select, *only),

@@ -28,6 +28,10 @@
             'expression': 'ln(greatest(activity_rate, cast(1e-9 as ' ~ double ~ ')))',
             'words': 'orders still to be expected by the own rhythm',
         },
+        'ln_order_rate': {
+            'expression': 'ln(order_rate)',
+            'words': 'days with orders by time since the first',
+        },
     } -%}
     {%- if is_using('engagement_events') -%}
         {%- do features.update({
@@ -54,7 +58,7 @@
             dbt.concat([number_text('order_days_90d'), "' days with orders in the last 90'"]),
         ),
         (
-            ['ln_order_days_365d', 'is_one_time_buyer'],
+            ['ln_order_days_365d', 'is_one_time_buyer', 'ln_order_rate'],
             dbt.concat([
                 number_text('order_days_365d'), "' days with orders in the last 365'",
                 "case when order_date_count = 1 and order_days_365d = 1 then ', none before'"

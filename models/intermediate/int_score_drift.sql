@@ -1,10 +1,10 @@
 -- Grain: one row per (as_of_date, score_group, dimension): how far the values have moved from where
--- they lay at the reference date: the first date of the history on which the base has scores and that
--- lies retention_horizon_days or more after the first order (before that everybody is new).
+-- they lay at the reference date: the first date of the history on which the base has scores and
+-- that lies retention_horizon_days or more after the first order (before that everybody is new).
 -- Values are sorted into the ranges that the scores had at the reference date; the population
 -- stability index adds up (share − share then) × ln(share / share then). An empty range counts as
--- half a customer. `index_by_chance`: what two random samples of one base would have on average.
--- No rows where no date is that late.
+-- half a customer. `index_by_chance`: what two random samples of one base would have on average. No
+-- rows where no date is that late.
 {%- set scores = range(1, 11) %}
 {%- set double = type_double() %}
 with

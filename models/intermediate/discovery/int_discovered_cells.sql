@@ -1,7 +1,7 @@
--- Grain: one row per combination of recency, frequency and monetary score: the cluster that it lies in
--- and the segment that this makes in the scheme `discovered`.
--- Scores that no customer has together lie where their single means put them; a score that nobody has
--- lies where the nearest one does. Without clusters the rules of the scheme count.
+-- Grain: one row per combination of recency, frequency and monetary score: the cluster that it lies
+-- in and the segment that this makes in the scheme `discovered`.
+-- Scores that no customer has together lie where their single means put them; a score that nobody
+-- has lies where the nearest one does. Without clusters the rules of the scheme count.
 {%- set axes = discovery_axes().keys() | list %}
 {%- set double = type_double() %}
 {%- set tiles = var('score_tiles') | int %}

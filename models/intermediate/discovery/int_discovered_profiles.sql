@@ -1,6 +1,7 @@
--- Grain: one row per centre of the number of clusters that is taken, with the profile that names it:
--- how recent its customers are and what they are worth (the mean of frequency and monetary value),
--- each above, within or below half a standard deviation of all customers. Cluster 1 is worth most.
+-- Grain: one row per centre of the number of clusters that is taken, with the profile that names
+-- it: how recent its customers are and what they are worth (the mean of frequency and monetary
+-- value), each above, within or below half a standard deviation of all customers. Cluster 1 is
+-- worth most.
 {%- set double = type_double() %}
 with
 

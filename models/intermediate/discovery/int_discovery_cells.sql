@@ -1,7 +1,8 @@
--- Grain: one row per combination of recency, frequency and monetary score that a customer has at the
--- current date: at most score_tiles³ = 1,000 cells, so that what follows does not grow with customers.
--- Axes are means of logarithms over the customers of the cell, standardised over all customers;
--- higher is better. `spread`: mean squared distance of the cell's customers from its centre.
+-- Grain: one row per combination of recency, frequency and monetary score that a customer has at
+-- the current date: at most score_tiles³ = 1,000 cells, so that what follows does not grow with
+-- customers. Axes are means of logarithms over the customers of the cell, standardised over all
+-- customers; higher is better. `spread`: mean squared distance of the cell's customers from its
+-- centre.
 {%- set axes = discovery_axes() %}
 {%- set double = type_double() %}
 with

@@ -1,8 +1,8 @@
 -- Grain: one row per number of clusters from 3 to 12: how well that many clusters fit, and which
 -- number is taken.
--- Taken is the highest mean silhouette of the customers (from distances between cells and the spread
--- within them) among the numbers whose smallest cluster has min_segment_share of
--- the customers and which people can act on (max_actionable_segments); of equal ones the smaller.
+-- Taken is the highest mean silhouette of the customers (from distances between cells and the
+-- spread within them) among the numbers whose smallest cluster has min_segment_share of the
+-- customers and which people can act on (max_actionable_segments); of equal ones the smaller.
 {%- set double = type_double() %}
 {%- set axes = discovery_axes().keys() | list %}
 with

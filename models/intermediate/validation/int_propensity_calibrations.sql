@@ -1,9 +1,9 @@
--- Grain: one row per fit_code of a judged model: the straight line in log-odds that would have set its
--- level right on the date it is judged at (intercept, slope), and whether the line of the date before
--- would have helped there.
+-- Grain: one row per fit_code of a judged model: the straight line in log-odds that would have set
+-- its level right on the date it is judged at (intercept, slope), and whether the line of the date
+-- before would have helped there.
 -- A line is known once the outcomes of its date are complete, so the model of the next date may use
--- it: `is_helpful` says that the line of the date before brought the predictions of this one nearer to
--- what happened: mean log loss, by more than the error of the gain.
+-- it: `is_helpful` says that the line of the date before brought the predictions of this one nearer
+-- to what happened: mean log loss, by more than the error of the gain.
 {%- set double = type_double() %}
 {%- set known_at = judged_fits() %}
 with

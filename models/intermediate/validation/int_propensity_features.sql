@@ -1,11 +1,13 @@
 -- Grain: one row per (as_of_date, customer_id): scored customers of the current date, and of the
 -- finished dates of the window `horizon` as many as a model needs (100,000 of a date, a million of
 -- all, picked by hash).
--- `order_pace`: days with orders in the horizon if the customer goes on as in the last year and in the
--- last 90 days (the mean of both; of a new customer the days after the first order, from 30 on).
--- `activity_rate`: orders per gap that are still to be expected, by the formula of BG/NBD (Fader and
--- Hardie 2005) with constants instead of fitted parameters and time in median gaps of the base: the
--- rate so far, times the probability that a customer of that rhythm is still there.
+-- `order_pace`: days with orders in the horizon if the customer goes on as in the last year and in
+-- the last 90 days (the mean of both; of a new customer the days after the first order, from 30
+-- on). `activity_rate`: orders per gap that are still to be expected, by the formula of BG/NBD
+-- (Fader and Hardie 2005) with constants instead of fitted parameters and time in median gaps of
+-- the base: the rate so far, times the probability that a customer of that rhythm is still there.
+-- `order_rate`: the rate so far in a unit that does not change as the base grows older
+-- (default_purchase_gap_days).
 {%- set double = type_double() %}
 {%- set features = propensity_features() %}
 {%- set age = dbt.datediff('metrics.first_order_date', 'metrics.as_of_date', 'day') | trim %}
@@ -138,6 +140,8 @@ active as (
 
     select
         *,
+        ({{ r }} + repeats) / (1 + age_days / cast({{ var('default_purchase_gap_days') }} as {{ double }}))
+            as order_rate,
         ({{ r }} + repeats) / ({{ alpha }} + age_gaps)
         / (
             1 + case

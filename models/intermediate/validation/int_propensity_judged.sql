@@ -1,8 +1,8 @@
--- Grain: one row per (fit_code, variant, customer_id): the predictions for the customers of the date
--- at which a model is judged, and whether they came back.
--- Variant: `model` as fitted; `recalibrated` with the line that was known at that date;
--- `in_sample` with the line fitted to these very outcomes, which flatters. `is_used`: what the
--- procedure would have published at that date.
+-- Grain: one row per (fit_code, variant, customer_id): the predictions for the customers of the
+-- date at which a model is judged, and whether they came back.
+-- Variant: `model` as fitted; `recalibrated` with the line that was known at that date; `in_sample`
+-- with the line fitted to these very outcomes, which flatters. `is_used`: what the procedure would
+-- have published at that date.
 -- Decile 10 has the highest probabilities; equal ones are cut by customer_id.
 {%- set double = type_double() %}
 {%- set known_at = judged_fits() %}

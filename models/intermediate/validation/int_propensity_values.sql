@@ -1,12 +1,12 @@
 -- Grain: one row per frequency score: what turns a purchase probability into orders and money, from
 -- the finished dates.
--- Whoever comes back orders once, and beyond that `extra_order_factor` times as often as his pace so
--- far says; an order is worth the customer's own value so far, drawn to the mean of all, times
+-- Whoever comes back orders once, and beyond that `extra_order_factor` times as often as his pace
+-- so far says; an order is worth the customer's own value so far, drawn to the mean of all, times
 -- `order_value_factor`, which also carries what those returned who did not order again.
 -- `year_order_factor`: what the customers of `year_date` really ordered within a year, by what the
--- same formula would have expected of them for the horizon at that date. A date about a year ago has
--- the season of today, so that neither the level nor the season of the last weeks is drawn out over
--- the year.
+-- same formula would have expected of them for the horizon at that date. A date about a year ago
+-- has the season of today, so that neither the level nor the season of the last weeks is drawn out
+-- over the year.
 {%- set double = type_double() %}
 {%- set horizon = var('retention_horizon_days') %}
 {%- set features = propensity_features() %}
@@ -89,9 +89,9 @@ first_orders as (
 
 ),
 
--- The finished date that is nearest to a year ago, of those that are half a year ago or more and lie
--- retention_horizon_days or more after the first order: before that everybody is new, and nobody's
--- habits show.
+-- The finished date that is nearest to a year ago, of those that are half a year ago or more and
+-- lie retention_horizon_days or more after the first order: before that everybody is new, and
+-- nobody's habits show.
 year_dates as (
 
     select

@@ -1,9 +1,9 @@
--- Grain: one row per (as_of_date, horizon_code, cluster_id, scores, lifecycle_stage): scored customers
--- of a finished date and what they did within the window, added up.
--- Errors over several dates are clustered by customer, since the same customers stand in overlapping
--- windows. A cluster is a customer; with more than 20,000 customers one of
--- 4,096 groups of customers by hash, which gives the same errors to about one per cent and does not
--- grow with the base.
+-- Grain: one row per (as_of_date, horizon_code, cluster_id, scores, lifecycle_stage): scored
+-- customers of a finished date and what they did within the window, added up.
+-- Errors over several dates are clustered by customer, since the same customers stand in
+-- overlapping windows. A cluster is a customer; with more than 20,000 customers one of 4,096 groups
+-- of customers by hash, which gives the same errors to about one per cent and does not grow with
+-- the base.
 {%- set has_engagement = is_using('engagement_events') %}
 with
 

@@ -1,10 +1,10 @@
 -- Grain: one row per (scope, horizon_code, dimension, segment_scheme, level, other_level): how the
--- retention of a level differs from that of the one before it, or of any other segment of the scheme.
--- Pooled over the finished dates a difference is the mean of those within each date (weights of
--- Mantel and Haenszel, n₁ n₂ / (n₁ + n₂)): a level that is there in one season only is held against
--- who was there with it. The error is that of a score test, under the rate that both have together,
--- clustered by customer over the dates and never below that of independent customers: that nobody of
--- ten came back is no certainty.
+-- retention of a level differs from that of the one before it, or of any other segment of the
+-- scheme. Pooled over the finished dates a difference is the mean of those within each date
+-- (weights of Mantel and Haenszel, n₁ n₂ / (n₁ + n₂)): a level that is there in one season only is
+-- held against who was there with it. The error is that of a score test, under the rate that both
+-- have together, clustered by customer over the dates and never below that of independent
+-- customers: that nobody of ten came back is no certainty.
 {%- set double = type_double() %}
 {%- set key = 'horizon_code, dimension, segment_scheme' %}
 with

@@ -1,5 +1,5 @@
--- Grain: one row per (scope, horizon_code, dimension, segment_scheme, level): what the customers of a
--- level did within the window. Scope: a finished date, or all of them pooled.
+-- Grain: one row per (scope, horizon_code, dimension, segment_scheme, level): what the customers of
+-- a level did within the window. Scope: a finished date, or all of them pooled.
 {%- set measures = [
     'customer_count', 'retained_count', 'order_count', 'net_revenue', 'revenue_rank_sum',
 ] %}

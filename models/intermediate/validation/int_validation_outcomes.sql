@@ -1,7 +1,7 @@
 -- Grain: one row per (as_of_date, horizon_code, customer_id) of scored customers who ordered or
 -- returned something within the window; the others have all zeros.
--- `lower_count` and `equal_count`: scored customers with less and with the same revenue in the window
--- (the customer included), for ranks.
+-- `lower_count` and `equal_count`: scored customers with less and with the same revenue in the
+-- window (the customer included), for ranks.
 with
 
 scores as (

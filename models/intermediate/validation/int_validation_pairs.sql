@@ -1,6 +1,6 @@
--- Grain: one row per (horizon_code, dimension, segment_scheme, level, other_level) with customers in
--- common, a level with itself included: products of a cluster's counts in the two levels, added up
--- over the clusters. From these every clustered error over the pooled dates is made.
+-- Grain: one row per (horizon_code, dimension, segment_scheme, level, other_level) with customers
+-- in common, a level with itself included: products of a cluster's counts in the two levels, added
+-- up over the clusters. From these every clustered error over the pooled dates is made.
 with
 
 clusters as (

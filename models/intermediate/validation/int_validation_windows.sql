@@ -1,7 +1,7 @@
 -- Grain: one row per (as_of_date, horizon_code): a grid date and the days after it in which it is
 -- seen who came back; finished ones only (as_of_date + horizon_days is not after the current date).
--- `horizon`: the var retention_horizon_days. `cycle`: one purchase cycle, the median gap of the whole
--- base at the current date. `year`: 365 days, for value.
+-- `horizon`: the var retention_horizon_days. `cycle`: one purchase cycle, the median gap of the
+-- whole base at the current date. `year`: 365 days, for value.
 with
 
 as_of_dates as (

@@ -1,5 +1,5 @@
--- Grain: one row per (cluster_number, segment_key): how the customers of a cluster are spread over the
--- segments of every scheme, and the segments over the clusters.
+-- Grain: one row per (cluster_number, segment_key): how the customers of a cluster are spread over
+-- the segments of every scheme, and the segments over the clusters.
 {{ config(
     indexes=[
         {'columns': ['cluster_number', 'segment_key'], 'unique': true},

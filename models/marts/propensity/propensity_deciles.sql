@@ -1,5 +1,5 @@
--- Grain: one row per (fit_code, variant, decile): what was predicted for a tenth of the customers and
--- what they did. Decile 10 has the highest probabilities.
+-- Grain: one row per (fit_code, variant, decile): what was predicted for a tenth of the customers
+-- and what they did. Decile 10 has the highest probabilities.
 {{ config(
     indexes=[
         {'columns': ['fit_code', 'variant', 'decile'], 'unique': true},

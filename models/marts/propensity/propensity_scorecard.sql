@@ -1,5 +1,6 @@
--- Grain: one row per (fit_code, signal): the logistic models behind the purchase probability, readable.
--- `current` is the one that customer_propensity uses. Signals are logarithms where their name says so.
+-- Grain: one row per (fit_code, signal): the logistic models behind the purchase probability,
+-- readable. `current` is the one that customer_propensity uses. Signals are logarithms where their
+-- name says so.
 {{ config(
     indexes=[
         {'columns': ['fit_code', 'signal'], 'unique': true},

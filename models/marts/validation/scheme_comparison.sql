@@ -1,7 +1,7 @@
--- Grain: one row per (scope, horizon_code, segment_scheme): how well the segments of each scheme keep
--- those apart who came back and who did not, and those who spent much and little.
--- Rank 1 separates best. Both measures allow for the number of segments: more of them do not win by being more. Over the
--- pooled dates they are the means of the dates, weighted by customers.
+-- Grain: one row per (scope, horizon_code, segment_scheme): how well the segments of each scheme
+-- keep those apart who came back and who did not, and those who spent much and little.
+-- Rank 1 separates best. Both measures allow for the number of segments: more of them do not win by
+-- being more. Over the pooled dates they are the means of the dates, weighted by customers.
 {{ config(
     indexes=[
         {'columns': ['scope', 'horizon_code', 'segment_scheme'], 'unique': true},

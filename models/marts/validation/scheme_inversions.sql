@@ -1,6 +1,6 @@
--- Grain: one row per (segment_scheme, lifecycle_stage, segment_key, other_segment_key): customers at
--- least as good in recency, frequency and monetary value, and better in one, stand in the segment of
--- less value. Of the rules alone, whoever is in them.
+-- Grain: one row per (segment_scheme, lifecycle_stage, segment_key, other_segment_key): customers
+-- at least as good in recency, frequency and monetary value, and better in one, stand in the
+-- segment of less value. Of the rules alone, whoever is in them.
 -- An inversion can be meant: a rule that asks for a score to be low looks for just these customers.
 {%- set dimensions = ['recency', 'frequency', 'monetary'] %}
 with

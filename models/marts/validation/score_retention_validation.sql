@@ -1,5 +1,5 @@
--- Grain: one row per (scope, horizon_code, dimension, segment_scheme, level): how many of the customers
--- of a level came back within the window, and what they ordered and paid there.
+-- Grain: one row per (scope, horizon_code, dimension, segment_scheme, level): how many of the
+-- customers of a level came back within the window, and what they ordered and paid there.
 -- Over the pooled dates the interval is that of as many independent customers as carry the same
 -- information (errors clustered by customer).
 {{ config(

@@ -308,8 +308,8 @@ correlated as (
 
 ),
 
--- An error needs 20 customers who came back and 20 who did not: a handful who happen to share a score
--- would be a certainty. One that is 0 but for rounding says nothing either.
+-- An error needs 20 customers who came back and 20 who did not: a handful who happen to share a
+-- score would be a certainty. One that is 0 but for rounding says nothing either.
 with_errors as (
 
     select

@@ -1,8 +1,8 @@
--- Grain: one row per (horizon_code, segment_scheme, segment_key, other_segment_key), the one of more
--- value first: did the customers of the two come back at different rates?
--- The difference is that within the finished dates, errors clustered by customer; p-values times the number of pairs of the
--- scheme. Two segments that cannot be told apart may still need different treatment, but not because
--- one of them stays longer.
+-- Grain: one row per (horizon_code, segment_scheme, segment_key, other_segment_key), the one of
+-- more value first: did the customers of the two come back at different rates? The difference is
+-- that within the finished dates, errors clustered by customer; p-values times the number of pairs
+-- of the scheme. Two segments that cannot be told apart may still need different treatment, but not
+-- because one of them stays longer.
 {{ config(
     indexes=[
         {'columns': ['horizon_code', 'segment_scheme', 'segment_key', 'other_segment_key'],

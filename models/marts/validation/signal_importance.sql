@@ -1,8 +1,8 @@
--- Grain: one row per signal: how well it tells who comes back, alone, within the segments, and among
--- customers with the same three scores, judged on the latest finished date.
--- `added_auc`: what the AUC of the segments gains when the signal orders the customers of a segment.
--- Whether a signal adds anything beyond RFM is judged among customers with the same recency, frequency
--- and monetary score (rank-sum tests with ties, added up over the scores).
+-- Grain: one row per signal: how well it tells who comes back, alone, within the segments, and
+-- among customers with the same three scores, judged on the latest finished date.
+-- `added_auc`: what the AUC of the segments gains when the signal orders the customers of a
+-- segment. Whether a signal adds anything beyond RFM is judged among customers with the same
+-- recency, frequency and monetary score (rank-sum tests with ties, added up over the scores).
 {%- set double = type_double() %}
 {%- set string = dbt.type_string() %}
 with

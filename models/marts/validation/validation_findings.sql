@@ -1,6 +1,6 @@
--- Grain: one row per thing that the scores promise and the customers did not keep
--- (finding_code, subject). Printed when this model is built; the test assert_scores_keep_their_promise
--- fails on every row of severity `error` (the var validation_severity), and
+-- Grain: one row per thing that the scores promise and the customers did not keep (finding_code,
+-- subject). Printed when this model is built; the test assert_scores_keep_their_promise fails on
+-- every row of severity `error` (the var validation_severity), and
 -- assert_levels_and_boundaries_hold warns of the others.
 -- Only what chance does not explain: scores over all finished dates, with errors clustered by
 -- customer, and each p-value times the number of all comparisons made; probabilities at the latest
@@ -58,7 +58,8 @@ falls as (
 
 ),
 
--- The segments of the active scheme that claim a place by retention, each against the next better one.
+-- The segments of the active scheme that claim a place by retention, each against the next better
+-- one.
 claims as (
 
     select
