@@ -151,7 +151,7 @@ def fitted(rows: pd.DataFrame, cutoff: dt.date) -> tuple[np.ndarray, pd.Series, 
     if min(seen.loc[seen["y"] == y, "customer_id"].nunique() for y in (0, 1)) < 100:
         return None
     means, deviations = seen[SIGNALS].mean(), seen[SIGNALS].std(ddof=0).replace(0, 1)
-    model = LogisticRegression(C=1.0, tol=1e-12, max_iter=10_000)
+    model = LogisticRegression(C=1.0, solver="newton-cholesky", tol=1e-12, max_iter=1000)
     model.fit((seen[SIGNALS] - means) / deviations, seen["y"])
     return np.array([model.intercept_[0], *model.coef_[0]]), means, deviations
 
@@ -376,9 +376,11 @@ def test_planted_propensities_are_recovered(built):
     scored = found["int_rfm_scores"]
     scored = scored[scored["as_of_date"] == day]["customer_id"]
     came = scored.isin(set(inside["customer_id"]))
-    # The best that anybody could do who knew every rate.
-    best = roc_auc_score(came, built[1].loc[scored, "probability"])
-    assert judged["auc"] > best - 0.03, (judged["auc"], best)
+    # The best that anybody could do who knew how rates are spread.
+    before = orders[orders["sale_date"] < day].groupby("customer_id")
+    ages = before["sale_date"].min().map(lambda first: (day - first).days)
+    best = roc_auc_score(came, ((0.2 + before["order_count"].sum()) / (200 + ages))[scored])
+    assert judged["auc"] > best - 0.01, (judged["auc"], best)
     assert abs(judged["calibration_slope"] - 1) < 0.15
     assert abs(judged["mean_probability"] - judged["retention_rate"]) < 0.03
     assert (found["propensity_deciles"]["is_out_of_order"] == False).all()  # noqa: E712

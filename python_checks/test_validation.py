@@ -489,5 +489,5 @@ def test_scores_that_tell_nothing_fail_and_small_shops_do_not(built):
     told = [text for text in failing.warnings if "does not tell who comes back" in text]
     assert any(text.startswith("Recency does not tell who comes back within 90 days") for text in told)
     assert any("min_auc asks for 0.55" in text for text in told)
-    assert warning.success
+    assert warning.success, warning.problems
     assert warning.statuses["assert_scores_keep_their_promise"] == "warn"

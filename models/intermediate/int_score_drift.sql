@@ -135,7 +135,7 @@ compared as (
         totals.dimension,
         totals.reference_date,
         reference_counts.customer_count / reference_counts.total_count as reference_share,
-        coalesce(counted.customer_count, 0.5) / totals.total_count as share,
+        coalesce(counted.customer_count, 0.5) / totals.total_count as customer_share,
         1 / totals.total_count + 1 / reference_counts.total_count as noise
     from totals
     inner join reference_counts
@@ -156,8 +156,9 @@ select
     score_group,
     dimension,
     reference_date,
-    {{ nine_digits('sum((share - reference_share) * ln(share / reference_share))') }}
-        as population_stability_index,
+    {{ nine_digits(
+        'sum((customer_share - reference_share) * ln(customer_share / reference_share))'
+    ) }} as population_stability_index,
     {{ nine_digits('(count(*) - 1) * max(noise)') }} as index_by_chance
 from compared
 group by as_of_date, score_group, dimension, reference_date

@@ -102,9 +102,10 @@ cells as (
     {% endfor %}
     left join observed
         on
-            {% for axis in axes %}
-            {{ 'and ' if not loop.first }}{{ axis }}_values.score = observed.{{ axis }}_score
-            {% endfor %}
+            {{ axes[0] }}_values.score = observed.{{ axes[0] }}_score
+            {%- for axis in axes[1:] %}
+            and {{ axis }}_values.score = observed.{{ axis }}_score
+            {%- endfor %}
 
 ),
 

@@ -27,11 +27,11 @@ centres as (
 levels as (
 
     select
-        *,
         {% for axis in ['recency', 'value'] %}
         case when {{ axis }} > 0.5 then 1 when {{ axis }} < -0.5 then -1 else 0 end
-            as {{ axis }}_level{% if not loop.last %},{% endif %}
+            as {{ axis }}_level,
         {% endfor %}
+        *
     from centres
 
 )
@@ -39,7 +39,7 @@ levels as (
 select
     centre_number,
     cast(
-        row_number() over (order by value desc, recency desc, centre_number) as integer
+        row_number() over (order by value desc, recency desc, centre_number asc) as integer
     ) as cluster_number,
     recency,
     frequency,
@@ -47,7 +47,8 @@ select
     value,
     case
         {% for code, (recency_level, value_level) in discovery_profiles().items() %}
-        when recency_level = {{ recency_level }} and value_level = {{ value_level }} then '{{ code }}'
+        when recency_level = {{ recency_level }} and value_level = {{ value_level }}
+            then '{{ code }}'
         {% endfor %}
     end as segment_code
 from levels

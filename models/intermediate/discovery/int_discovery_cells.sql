@@ -10,16 +10,16 @@ with
 customers as (
 
     select
-        scores.recency_score,
-        scores.frequency_score,
-        scores.monetary_score,
         {% for axis, (measure, sign) in axes.items() %}
         cast(
             {{ sign }} * ln(
                 1 + greatest(cast(metrics.{{ measure }} as {{ double }}), cast(0 as {{ double }}))
             ) as numeric(18, 9)
-        ) as {{ axis }}{% if not loop.last %},{% endif %}
+        ) as {{ axis }},
         {% endfor %}
+        scores.recency_score,
+        scores.frequency_score,
+        scores.monetary_score
     from {{ ref('int_rfm_scores') }} as scores
     inner join {{ ref('int_customer_metrics') }} as metrics
         on
@@ -35,6 +35,8 @@ scales as (
     select
         {% for axis in axes %}
         cast(sum({{ axis }}) as {{ double }}) / count(*) as {{ axis }}_mean,
+        {% endfor %}
+        {% for axis in axes %}
         cast(sum({{ axis }} * {{ axis }}) as {{ double }}) / count(*) as {{ axis }}_square
         {%- if not loop.last %},{% endif %}
         {% endfor %}
@@ -46,7 +48,6 @@ deviations as (
 
     select
         {% for axis in axes %}
-        {{ axis }}_mean,
         nullif(
             sqrt(
                 greatest(
@@ -57,7 +58,10 @@ deviations as (
                 )
             ),
             0
-        ) as {{ axis }}_deviation{% if not loop.last %},{% endif %}
+        ) as {{ axis }}_deviation,
+        {% endfor %}
+        {% for axis in axes %}
+        {{ axis }}_mean{% if not loop.last %},{% endif %}
         {% endfor %}
     from scales
 
@@ -97,8 +101,8 @@ select
     {%- set spreads = [] %}
     {%- for axis in axes %}
     {%- do spreads.append(
-        'coalesce((cells.' ~ axis ~ '_square - cells.' ~ axis ~ ' * cells.' ~ axis ~ ') / (deviations.'
-        ~ axis ~ '_deviation * deviations.' ~ axis ~ '_deviation), 0)'
+        'coalesce((cells.' ~ axis ~ '_square - cells.' ~ axis ~ ' * cells.' ~ axis
+        ~ ') / (deviations.' ~ axis ~ '_deviation * deviations.' ~ axis ~ '_deviation), 0)'
     ) %}
     {%- endfor %}
     {{ nine_digits('greatest(' ~ spreads | join(' + ') ~ ', 0)') }} as spread

@@ -70,11 +70,10 @@ placed_{{ number }} as {{ by_itself() }}(
 compared_{{ number }} as {{ by_itself() }}(
 
     select
-        *,
         {% for axis in axes %}
-        max(case when place = 1 then {{ axis }} end) over () as picked_{{ axis }}
-        {%- if not loop.last %},{% endif %}
+        max(case when place = 1 then {{ axis }} end) over () as picked_{{ axis }},
         {% endfor %}
+        *
     from placed_{{ number }}
 
 ),
@@ -226,16 +225,16 @@ moved as (
         {% endfor %}
         sqrt(
             {% for axis in axes %}
-            {{ '+ ' if not loop.first }}(centres.{{ axis }} - before.{{ axis }})
-            * (centres.{{ axis }} - before.{{ axis }})
+            {{ '+ ' if not loop.first }}(centres.{{ axis }} - previous.{{ axis }})
+            * (centres.{{ axis }} - previous.{{ axis }})
             {% endfor %}
         ) as moved
     from centres_{{ steps }} as centres
-    inner join centres_{{ steps - 1 }} as before
+    inner join centres_{{ steps - 1 }} as previous
         on
-            centres.cluster_count = before.cluster_count
-            and centres.start_code = before.start_code
-            and centres.centre_number = before.centre_number
+            centres.cluster_count = previous.cluster_count
+            and centres.start_code = previous.start_code
+            and centres.centre_number = previous.centre_number
 
 )
 

@@ -48,7 +48,7 @@ starts as (
         inertias.*,
         row_number() over (
             partition by inertias.cluster_count
-            order by inertias.kept_count desc, inertias.inertia, inertias.start_code
+            order by inertias.kept_count desc, inertias.inertia asc, inertias.start_code asc
         ) as place
     from inertias
 
@@ -92,17 +92,19 @@ cell_pairs as (
 
     select
         cells.cell_id,
-        others.cell_id as other_cell_id,
-        others.customer_count - case when cells.cell_id = others.cell_id then 1 else 0 end
+        other_cells.cell_id as other_cell_id,
+        other_cells.customer_count
+        - case when cells.cell_id = other_cells.cell_id then 1 else 0 end
             as customer_count,
         sqrt(
             {% for axis in axes %}
-            (cells.{{ axis }} - others.{{ axis }}) * (cells.{{ axis }} - others.{{ axis }}) +
+            {{ '+ ' if not loop.first }}(cells.{{ axis }} - other_cells.{{ axis }})
+            * (cells.{{ axis }} - other_cells.{{ axis }})
             {% endfor %}
-            cells.spread + others.spread
+            + cells.spread + other_cells.spread
         ) as distance
     from cells
-    cross join cells as others
+    cross join cells as other_cells
     {{ fence() }}
 
 ),
@@ -249,9 +251,9 @@ placed as (
         *,
         row_number() over (
             order by
-                case when problem is null then 0 else 1 end,
+                case when problem is null then 0 else 1 end asc,
                 silhouette desc nulls last,
-                cluster_count
+                cluster_count asc
         ) as place
     from judged
 

@@ -69,12 +69,13 @@ with_line_before as (
         lines_before.intercept + lines_before.slope * predictions.log_odds as log_odds_before
     from predictions
     left join rounded_lines as lines_before
-        on
+        on (
             {% for fit, later in known_at.items() if later != 'current' %}
             {{ 'or ' if not loop.first }}(
                 predictions.fit_code = '{{ later }}' and lines_before.fit_code = '{{ fit }}'
             )
             {% endfor %}
+        )
 
 ),
 

@@ -14,7 +14,9 @@
 {%- set days_to_last = dbt.datediff(
     'metrics.first_order_date', 'metrics.last_order_date', 'day'
 ) | trim %}
-{%- set days_before = dbt.datediff('order_dates.order_date', 'customers.as_of_date', 'day') | trim %}
+{%- set days_before = dbt.datediff(
+    'order_dates.order_date', 'customers.as_of_date', 'day'
+) | trim %}
 {%- set r, alpha, a, b = 0.25, 1, 0.8, 2.5 %}
 with
 
@@ -96,16 +98,16 @@ measured as (
         metrics.days_since_last_order,
         metrics.net_revenue,
         metrics.order_count,
-        stages.order_date_count,
+        lifecycle_stages.order_date_count,
         coalesce(order_days.order_days_90d, 0) as order_days_90d,
         coalesce(order_days.order_days_365d, 0) as order_days_365d,
         {% if is_using('engagement_events') -%}
         coalesce(engagement.event_count_90d, 0) as event_count_90d,
         {% endif -%}
-        cast(stages.order_date_count - 1 as {{ double }}) as repeats,
+        cast(lifecycle_stages.order_date_count - 1 as {{ double }}) as repeats,
         {{ age }} as age_days,
-        {{ age }} / cast(stages.group_gap_days as {{ double }}) as age_gaps,
-        {{ days_to_last }} / cast(stages.group_gap_days as {{ double }}) as last_gaps,
+        {{ age }} / cast(lifecycle_stages.group_gap_days as {{ double }}) as age_gaps,
+        {{ days_to_last }} / cast(lifecycle_stages.group_gap_days as {{ double }}) as last_gaps,
         coalesce(outcomes.order_count, 0) as future_order_count,
         coalesce(outcomes.net_revenue, 0) as future_net_revenue
     from customers
@@ -113,10 +115,10 @@ measured as (
         on
             customers.as_of_date = metrics.as_of_date
             and customers.customer_id = metrics.customer_id
-    inner join {{ ref('int_lifecycle_stages') }} as stages
+    inner join {{ ref('int_lifecycle_stages') }} as lifecycle_stages
         on
-            customers.as_of_date = stages.as_of_date
-            and customers.customer_id = stages.customer_id
+            customers.as_of_date = lifecycle_stages.as_of_date
+            and customers.customer_id = lifecycle_stages.customer_id
     left join order_days
         on
             customers.as_of_date = order_days.as_of_date
@@ -140,7 +142,8 @@ active as (
 
     select
         *,
-        ({{ r }} + repeats) / (1 + age_days / cast({{ var('default_purchase_gap_days') }} as {{ double }}))
+        ({{ r }} + repeats)
+        / (1 + age_days / cast({{ var('default_purchase_gap_days') }} as {{ double }}))
             as order_rate,
         ({{ r }} + repeats) / ({{ alpha }} + age_gaps)
         / (

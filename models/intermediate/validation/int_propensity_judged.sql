@@ -36,12 +36,13 @@ used as (
             as is_recalibrated
     from calibrations
     left join calibrations as older
-        on
+        on (
             {% for fit, later in known_at.items() if later != 'current' %}
             {{ 'or ' if not loop.first }}(
                 calibrations.fit_code = '{{ later }}' and older.fit_code = '{{ fit }}'
             )
             {% endfor %}
+        )
 
 ),
 

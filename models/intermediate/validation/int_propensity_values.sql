@@ -10,6 +10,10 @@
 {%- set double = type_double() %}
 {%- set horizon = var('retention_horizon_days') %}
 {%- set features = propensity_features() %}
+{%- set days_ago = dbt.datediff('dates.as_of_date', 'current_dates.as_of_date', 'day') | trim %}
+{%- set days_of_history = dbt.datediff(
+    'first_orders.order_date', 'dates.as_of_date', 'day'
+) | trim %}
 with
 
 finished as (
@@ -39,7 +43,10 @@ base_values as (
             sum(case when future_order_count > 0 then future_order_count - 1 else 0 end)
             as {{ double }}
         ) / nullif(
-            cast(sum(case when future_order_count > 0 then order_pace else 0 end) as {{ double }}), 0
+            cast(
+                sum(case when future_order_count > 0 then order_pace else 0 end) as {{ double }}
+            ),
+            0
         ) as extra_order_factor
     from finished
 
@@ -96,15 +103,9 @@ year_dates as (
 
     select
         dates.as_of_date,
-        least(
-            {{ dbt.datediff('dates.as_of_date', 'current_dates.as_of_date', 'day') }}, 365
-        ) as year_days,
+        least({{ days_ago }}, 365) as year_days,
         row_number() over (
-            order by
-                abs(
-                    {{ dbt.datediff('dates.as_of_date', 'current_dates.as_of_date', 'day') }} - 365
-                ),
-                dates.as_of_date
+            order by abs({{ days_ago }} - 365), dates.as_of_date
         ) as preference
     from {{ ref('int_validation_windows') }} as dates
     inner join {{ ref('int_as_of_dates') }} as current_dates
@@ -112,8 +113,8 @@ year_dates as (
     cross join first_orders
     where
         dates.horizon_code = 'horizon'
-        and {{ dbt.datediff('dates.as_of_date', 'current_dates.as_of_date', 'day') }} >= 180
-        and {{ dbt.datediff('first_orders.order_date', 'dates.as_of_date', 'day') }} >= {{ horizon }}
+        and {{ days_ago }} >= 180
+        and {{ days_of_history }} >= {{ horizon }}
 
 ),
 

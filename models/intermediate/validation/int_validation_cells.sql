@@ -110,7 +110,7 @@ joined as (
         scores.frequency_score,
         scores.monetary_score,
         scores.rfm_score,
-        stages.lifecycle_stage,
+        lifecycle_stages.lifecycle_stage,
         {% if has_engagement -%}
         engagement.engagement_score,
         {%- else -%}
@@ -128,10 +128,10 @@ joined as (
         on scores.customer_id = clusters.customer_id
     inner join inactive_ranks
         on scores.as_of_date = inactive_ranks.as_of_date
-    inner join {{ ref('int_lifecycle_stages') }} as stages
+    inner join {{ ref('int_lifecycle_stages') }} as lifecycle_stages
         on
-            scores.as_of_date = stages.as_of_date
-            and scores.customer_id = stages.customer_id
+            scores.as_of_date = lifecycle_stages.as_of_date
+            and scores.customer_id = lifecycle_stages.customer_id
     {%- if has_engagement %}
     left join {{ ref('int_customer_engagement') }} as engagement
         on

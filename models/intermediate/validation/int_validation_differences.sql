@@ -47,19 +47,19 @@ pairs as (
         levels.segment_scheme,
         levels.level,
         levels.level_rank,
-        others.level as other_level,
-        others.level_rank as other_level_rank
+        other_levels.level as other_level,
+        other_levels.level_rank as other_level_rank
     from ranked_levels as levels
-    inner join ranked_levels as others
+    inner join ranked_levels as other_levels
         on
-            levels.scope = others.scope
-            and levels.horizon_code = others.horizon_code
-            and levels.dimension = others.dimension
-            and levels.segment_scheme = others.segment_scheme
-            and levels.place > others.place
+            levels.scope = other_levels.scope
+            and levels.horizon_code = other_levels.horizon_code
+            and levels.dimension = other_levels.dimension
+            and levels.segment_scheme = other_levels.segment_scheme
+            and levels.place > other_levels.place
     where
         levels.dimension = 'segment'
-        or (levels.level_rank is not null and levels.place = others.place + 1)
+        or (levels.level_rank is not null and levels.place = other_levels.place + 1)
 
 ),
 
@@ -77,13 +77,13 @@ by_date as (
         pairs.level_rank,
         pairs.other_level_rank,
         levels.customer_count,
-        others.customer_count as other_customer_count,
+        other_levels.customer_count as other_customer_count,
         levels.retained_count / levels.customer_count
-        - others.retained_count / others.customer_count as rate_difference,
-        (levels.retained_count + others.retained_count)
-        / (levels.customer_count + others.customer_count) as joint_rate,
-        levels.customer_count * others.customer_count
-        / (levels.customer_count + others.customer_count) as weight
+        - other_levels.retained_count / other_levels.customer_count as rate_difference,
+        (levels.retained_count + other_levels.retained_count)
+        / (levels.customer_count + other_levels.customer_count) as joint_rate,
+        levels.customer_count * other_levels.customer_count
+        / (levels.customer_count + other_levels.customer_count) as weight
     from pairs
     inner join levels
         on
@@ -92,13 +92,13 @@ by_date as (
             and pairs.segment_scheme = levels.segment_scheme
             and pairs.level = levels.level
             and levels.scope <> 'pooled'
-    inner join levels as others
+    inner join levels as other_levels
         on
-            levels.scope = others.scope
-            and pairs.horizon_code = others.horizon_code
-            and pairs.dimension = others.dimension
-            and pairs.segment_scheme = others.segment_scheme
-            and pairs.other_level = others.level
+            levels.scope = other_levels.scope
+            and pairs.horizon_code = other_levels.horizon_code
+            and pairs.dimension = other_levels.dimension
+            and pairs.segment_scheme = other_levels.segment_scheme
+            and pairs.other_level = other_levels.level
     where pairs.scope in (levels.scope, 'pooled')
 
 ),

@@ -15,7 +15,7 @@ by_date as (
 scoped as (
 
     select
-        cast(as_of_date as {{ string }}) as scope,
+        cast(by_date.as_of_date as {{ string }}) as scope,
         by_date.*
     from by_date
     union all

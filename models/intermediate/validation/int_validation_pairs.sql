@@ -23,26 +23,26 @@ select
     levels.dimension,
     levels.segment_scheme,
     levels.level,
-    others.level as other_level,
+    other_levels.level as other_level,
     count(*) as cluster_count,
     {% for name, product in {
-        'customers_customers': 'levels.customer_count * others.customer_count',
-        'customers_retained': 'levels.customer_count * others.retained_count',
-        'retained_customers': 'levels.retained_count * others.customer_count',
-        'retained_retained': 'levels.retained_count * others.retained_count',
+        'customers_customers': 'levels.customer_count * other_levels.customer_count',
+        'customers_retained': 'levels.customer_count * other_levels.retained_count',
+        'retained_customers': 'levels.retained_count * other_levels.customer_count',
+        'retained_retained': 'levels.retained_count * other_levels.retained_count',
     }.items() %}
     cast(sum({{ product }}) as {{ type_double() }}) as {{ name }}{% if not loop.last %},{% endif %}
     {% endfor %}
 from clusters as levels
-inner join clusters as others
+inner join clusters as other_levels
     on
-        levels.horizon_code = others.horizon_code
-        and levels.dimension = others.dimension
-        and levels.segment_scheme = others.segment_scheme
-        and levels.cluster_id = others.cluster_id
+        levels.horizon_code = other_levels.horizon_code
+        and levels.dimension = other_levels.dimension
+        and levels.segment_scheme = other_levels.segment_scheme
+        and levels.cluster_id = other_levels.cluster_id
 group by
     levels.horizon_code,
     levels.dimension,
     levels.segment_scheme,
     levels.level,
-    others.level
+    other_levels.level

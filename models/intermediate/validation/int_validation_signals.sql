@@ -16,6 +16,12 @@ judged_dates as (
 
 ),
 
+stages as (
+
+    select * from {{ ref('int_lifecycle_stages') }}
+
+),
+
 numbered_scores as (
 
     select
@@ -50,7 +56,7 @@ customers as (
         on
             scores.as_of_date = metrics.as_of_date
             and scores.customer_id = metrics.customer_id
-    inner join {{ ref('int_lifecycle_stages') }} as stages
+    inner join stages
         on
             scores.as_of_date = stages.as_of_date
             and scores.customer_id = stages.customer_id

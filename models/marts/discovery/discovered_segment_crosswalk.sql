@@ -24,19 +24,19 @@ cells as (
 customers as (
 
     select
-        stages.lifecycle_stage,
+        lifecycle_stages.lifecycle_stage,
         scores.recency_score,
         scores.frequency_score,
         scores.monetary_score,
         count(*) as customer_count
     from {{ ref('int_rfm_scores') }} as scores
-    inner join {{ ref('int_lifecycle_stages') }} as stages
+    inner join {{ ref('int_lifecycle_stages') }} as lifecycle_stages
         on
-            scores.as_of_date = stages.as_of_date
-            and scores.customer_id = stages.customer_id
+            scores.as_of_date = lifecycle_stages.as_of_date
+            and scores.customer_id = lifecycle_stages.customer_id
     where scores.{{ at_current_date() }}
     group by
-        stages.lifecycle_stage,
+        lifecycle_stages.lifecycle_stage,
         scores.recency_score,
         scores.frequency_score,
         scores.monetary_score

@@ -103,7 +103,6 @@ base_rates as (
 parts as (
 
     select
-        observed.*,
         {% for reason_features, text in reasons %}
         cast(
             {% for feature in reason_features %}
@@ -111,8 +110,9 @@ parts as (
             * (observed.{{ feature }} - coefficients.{{ feature }}_mean)
             {% endfor %}
             as numeric(18, 9)
-        ) as part_{{ loop.index }}{% if not loop.last %},{% endif %}
+        ) as part_{{ loop.index }},
         {% endfor %}
+        observed.*
     from observed
     left join coefficients
         on 1 = 1
@@ -132,9 +132,15 @@ largest_{{ place }} as (
             {%- if place == 1 %}
             abs(part_{{ number }})
             {%- else %}
-            case when
-                {%- for earlier in taken %} {{ 'and ' if not loop.first }}reason_{{ earlier }} <> {{ number }}
-                {%- endfor %} then abs(part_{{ number }}) else -1 end
+            case
+                when
+                    reason_1 <> {{ number }}
+                    {%- for earlier in taken[1:] %}
+                    and reason_{{ earlier }} <> {{ number }}
+                    {%- endfor %}
+                    then abs(part_{{ number }})
+                else -1
+            end
             {%- endif %}
             {%- if not loop.last %},{% endif %}
             {% endfor %}
@@ -151,7 +157,8 @@ chosen_{{ place }} as (
         case
             {% for reason in reasons %}
             {%- set number = loop.index %}
-            when abs(part_{{ number }}) = size_{{ place }}
+            when
+                abs(part_{{ number }}) = size_{{ place }}
                 {%- for earlier in taken %}
                 and reason_{{ earlier }} <> {{ number }}
                 {%- endfor %}

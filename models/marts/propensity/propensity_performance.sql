@@ -240,11 +240,13 @@ select
         when levels.fit_code is null and wanted.variant = 'model'
             then 'Too few finished dates, or fewer than 100 customers who came back or did not'
         when levels.fit_code is null
-            then 'No recalibration was known: too few finished dates, fewer than ten customers who came'
-                || ' back or did not, or an upside-down line'
+            then
+                'No recalibration was known: too few finished dates, fewer than ten customers who'
+                || ' came back or did not, or an upside-down line'
         when of_model.auc is null then 'Nobody came back, or everybody'
         when wanted.variant = 'in_sample'
-            then 'Fitted to these very outcomes: shows what is left when the level is right, not how'
+            then
+                'Fitted to these very outcomes: shows what is left when the level is right, not how'
                 || ' well it is met'
         else {{ dbt.concat([
             "'Promised is the rank: of two customers, the one who came back had the higher"

@@ -24,7 +24,10 @@ select
         case
             when feature_number > 0
                 then
-                    cast(standardised_coefficient * 20 / ln(cast(2 as {{ double }})) as numeric(18, 1))
+                    cast(
+                        standardised_coefficient * 20 / ln(cast(2 as {{ double }}))
+                        as numeric(18, 1)
+                    )
         end as {{ double }}
     ) as points,
     feature_mean as signal_mean,

@@ -83,7 +83,8 @@ select
     cast({{ var('max_stability_index') }} as {{ type_double() }}) as max_stability_index,
     case
         when drift.reference_date is null
-            then 'Nothing to compare with: no date of the history lies retention_horizon_days after'
+            then
+                'Nothing to compare with: no date of the history lies retention_horizon_days after'
                 || ' the first order'
         when drift.as_of_date = drift.reference_date then 'The date that others are compared with'
         when
@@ -92,11 +93,13 @@ select
             then 'The boundaries hold'
         {%- if var('lookback_days') is none %}
         when cut_points.dimension <> 'recency'
-            then 'Moved, since orders and revenue of all history only pile up: set lookback_days to'
+            then
+                'Moved, since orders and revenue of all history only pile up: set lookback_days to'
                 || ' compare like with like'
         {%- endif %}
         when cut_points.is_fixed
-            then 'Moved: fewer or more customers than then reach the boundaries; set them anew in'
+            then
+                'Moved: fewer or more customers than then reach the boundaries; set them anew in'
                 || ' fixed_cut_points.csv'
         else
             'Moved: a score means another value than then; hold the boundaries in'

@@ -104,14 +104,14 @@ first_matches as (
         {% endfor %}
         min(rules.match_order) as match_order
     from cells
-    {%- if is_discovered %}
+    {% if is_discovered %}
     left join discovered
         on
             cells.segment_scheme = discovered.segment_scheme
             {%- for dimension in dimensions %}
             and cells.{{ dimension }}_score = discovered.{{ dimension }}_score
             {%- endfor %}
-    {%- endif %}
+    {% endif %}
     inner join rules
         on
             cells.segment_scheme = rules.segment_scheme

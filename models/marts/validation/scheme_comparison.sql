@@ -127,8 +127,6 @@ measured as (
         as_of_date,
         horizon_code,
         segment_scheme,
-        customer_count,
-        segment_count,
         case
             when segment_count > 1
                 then
@@ -149,7 +147,9 @@ measured as (
                 then
                     information_value
                     - (segment_count - 1) * (1 / retained_count + 1 / gone_count)
-        end as information_value
+        end as information_value,
+        customer_count,
+        segment_count
     from squares
 
 ),
@@ -157,7 +157,7 @@ measured as (
 scoped as (
 
     select
-        cast(as_of_date as {{ dbt.type_string() }}) as scope,
+        cast(measured.as_of_date as {{ dbt.type_string() }}) as scope,
         measured.*
     from measured
     union all
@@ -166,15 +166,15 @@ scoped as (
         cast(null as date) as as_of_date,
         horizon_code,
         segment_scheme,
-        sum(customer_count) as customer_count,
-        max(segment_count) as segment_count,
         {% for measure in [
             'epsilon_squared_retention', 'epsilon_squared_revenue', 'information_value'
         ] %}
         sum({{ measure }} * customer_count)
         / nullif(sum(case when {{ measure }} is not null then customer_count end), 0)
-            as {{ measure }}{% if not loop.last %},{% endif %}
+            as {{ measure }},
         {% endfor %}
+        sum(customer_count) as customer_count,
+        max(segment_count) as segment_count
     from measured
     group by horizon_code, segment_scheme
 
@@ -245,8 +245,9 @@ select
     {% endfor %}
     case
         when wanted.horizon_days is null
-            then 'No date of the history is so long ago that the days after it are complete: a larger'
-                || ' history_periods reaches back further'
+            then
+                'No date of the history is so long ago that the days after it are complete: a'
+                || ' larger history_periods reaches back further'
         when schemes.score_tiles <> {{ var('score_tiles') }}
             then {{ dbt.concat([
                 "'The scheme is written for '", number_text('schemes.score_tiles'), "' tiles'"

@@ -32,25 +32,25 @@ inverted as (
         better.segment_scheme,
         better.lifecycle_stage,
         better.segment_key,
-        others.segment_key as other_segment_key,
+        worse.segment_key as other_segment_key,
         better.rfm_code,
-        others.rfm_code as other_rfm_code,
+        worse.rfm_code as other_rfm_code,
         row_number() over (
             partition by
                 better.segment_scheme, better.lifecycle_stage, better.segment_key,
-                others.segment_key
-            order by better.score_sum - others.score_sum, better.rfm_code, others.rfm_code
+                worse.segment_key
+            order by better.score_sum - worse.score_sum, better.rfm_code, worse.rfm_code
         ) as place
     from cells as better
-    inner join cells as others
+    inner join cells as worse
         on
-            better.segment_scheme = others.segment_scheme
-            and better.lifecycle_stage = others.lifecycle_stage
+            better.segment_scheme = worse.segment_scheme
+            and better.lifecycle_stage = worse.lifecycle_stage
             {%- for dimension in dimensions %}
-            and better.{{ dimension }}_score >= others.{{ dimension }}_score
+            and better.{{ dimension }}_score >= worse.{{ dimension }}_score
             {%- endfor %}
-            and better.score_sum > others.score_sum
-            and better.value_rank > others.value_rank
+            and better.score_sum > worse.score_sum
+            and better.value_rank > worse.value_rank
 
 )
 

@@ -4,7 +4,10 @@
 -- information (errors clustered by customer).
 {{ config(
     indexes=[
-        {'columns': ['scope', 'horizon_code', 'dimension', 'segment_scheme', 'level'], 'unique': true},
+        {
+            'columns': ['scope', 'horizon_code', 'dimension', 'segment_scheme', 'level'],
+            'unique': true,
+        },
     ] if target.type == 'postgres' else []
 ) }}
 {%- set double = type_double() %}

@@ -378,11 +378,13 @@ select
     end as auc_high,
     {{ nine_digits('correlated.auc_standard_error') }} as auc_standard_error,
     case
-        when scopes.scope = 'pooled' then {{ nine_digits('mean_correlations.retention_correlation') }}
+        when scopes.scope = 'pooled'
+            then {{ nine_digits('mean_correlations.retention_correlation') }}
         else {{ nine_digits('correlated.retention_correlation') }}
     end as spearman_retention,
     case
-        when scopes.scope = 'pooled' then {{ nine_digits('mean_correlations.revenue_correlation') }}
+        when scopes.scope = 'pooled'
+            then {{ nine_digits('mean_correlations.revenue_correlation') }}
         else {{ nine_digits('correlated.revenue_correlation') }}
     end as spearman_revenue,
     case
@@ -402,8 +404,9 @@ select
     end as fall_p_value,
     case
         when scopes.horizon_days is null
-            then 'No date of the history is so long ago that the days after it are complete: a larger'
-                || ' history_periods reaches back further'
+            then
+                'No date of the history is so long ago that the days after it are complete: a'
+                || ' larger history_periods reaches back further'
         when tiles.score_tiles <> {{ var('score_tiles') }}
             then {{ dbt.concat(["'The scheme is written for '", number_text('tiles.score_tiles'),
                 "' tiles'"]) }}

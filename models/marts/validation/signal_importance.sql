@@ -98,7 +98,7 @@ bases as (
         sum(retained_count * (gone_below + gone_count / 2)) as won_pairs,
         sum(retained_count) * sum(gone_count) as pair_count,
         max(base_count) as base_count,
-        sum(row_count * row_count * row_count - row_count) as ties
+        sum(row_count * row_count * row_count - row_count) as tie_correction
     from placed
     group by signal, base_kind, base
 
@@ -118,7 +118,7 @@ areas as (
                 when base_count > 1
                     then
                         pair_count / 12
-                        * (base_count + 1 - ties / (base_count * (base_count - 1)))
+                        * (base_count + 1 - tie_correction / (base_count * (base_count - 1)))
                 else 0
             end
         ) as won_variance
@@ -289,7 +289,8 @@ select
             then 'Customers with the same three scores hardly differ in it'
         when judged.added_p_value >= 0.05 then 'Adds nothing beyond RFM'
         when judged.auc_within_scores > 0.5
-            then 'Adds to RFM: of customers with the same scores, those with more of it come back'
+            then
+                'Adds to RFM: of customers with the same scores, those with more of it come back'
                 || ' more often'
         else
             'Adds to RFM: of customers with the same scores, those with less of it come back'

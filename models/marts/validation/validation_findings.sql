@@ -47,9 +47,9 @@ areas as (
 falls as (
 
     select
-        validation.*,
+        *,
         {{ score_name }} as score_name
-    from {{ ref('score_retention_validation') }} as validation
+    from {{ ref('score_retention_validation') }}
     where
         scope = 'pooled'
         and horizon_code in ('horizon', 'cycle')
@@ -72,8 +72,8 @@ claims as (
         segment_scheme = {{ text_literal(var('segment_scheme')) }}
         and expected_retention_rank is not null
         and segment_key in (
-            select level from {{ ref('int_validation_levels') }}
-            where dimension = 'segment' and scope = 'pooled'
+            select levels.level from {{ ref('int_validation_levels') }} as levels
+            where levels.dimension = 'segment' and levels.scope = 'pooled'
         )
 
 ),
@@ -167,8 +167,8 @@ comparisons as (
             'score_name', "' does not tell who comes back within '", number_text('horizon_days'),
             "' days: AUC '", ratio_text('auc', 3), "' ('", ratio_text('auc_low', 3), "' to '",
             ratio_text('auc_high', 3), "'; 0.5 is a coin), and the var min_auc asks for "
-            ~ var('min_auc') ~ ". Look for customers who share an id, dates that are not order dates,"
-            ~ " or a business in which buying again does not depend on it'",
+            ~ var('min_auc') ~ ". Look for customers who share an id, dates that are not order"
+            ~ " dates, or a business in which buying again does not depend on it'",
         ]) }} as message,
         {{ normal_tail('-z_value') }} as p_value
     from areas
@@ -230,8 +230,8 @@ select
     {{ dbt.concat(["'decile '", 'cast(decile as ' ~ string ~ ')']) }} as subject,
     {{ dbt.concat([
         "'Purchase probability: of decile '", 'cast(decile as ' ~ string ~ ')', "' '",
-        percent_text('retention_rate'), "' % came back after '", 'cast(as_of_date as ' ~ string ~ ')',
-        "', fewer than of the decile below ('",
+        percent_text('retention_rate'), "' % came back after '",
+        'cast(as_of_date as ' ~ string ~ ')', "', fewer than of the decile below ('",
         percent_text('retention_rate - change_from_decile_below'),
         "' %), by more than chance explains. Look at propensity_deciles'",
     ]) }} as message
