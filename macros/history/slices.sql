@@ -216,8 +216,11 @@ where {{ is_due('as_of_date') }}
         from {{ ref('int_as_of_dates') }} as dates
         where not ({{ is_due('dates.as_of_date') }})
     )
-    -- Also where another run has just finished the same date.
-    or as_of_date in (select computed.as_of_date from {{ arguments['temp_relation'] }} as computed);
+    -- Also where another run has just finished the same date. Distinct, so that PostgreSQL looks a
+    -- date up among a few and not among all the rows.
+    or as_of_date in (
+        select distinct computed.as_of_date from {{ arguments['temp_relation'] }} as computed
+    );
     {%- endif %}
     insert into {{ arguments['target_relation'] }} ({{ columns }})
     select {{ columns }} from {{ arguments['temp_relation'] }}

@@ -26,9 +26,7 @@ customers as (
     inner join {{ ref('policy_segments') }} as policy_segments
         on segments.published_segment_key = policy_segments.segment_key
     inner join {{ ref('int_customer_flags') }} as flags
-        on
-            segments.as_of_date = flags.as_of_date
-            and segments.customer_id = flags.customer_id
+        on segments.customer_id = flags.customer_id
     where flags.{{ at_current_date() }}
 
 ),

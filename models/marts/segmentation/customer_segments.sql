@@ -1,4 +1,6 @@
 -- Grain: one row per customer known at the current as-of date.
+-- All parts are of that date, so they are joined on the customer alone: PostgreSQL takes a second
+-- condition on the date for a further choice, expects a handful of rows and loops over the tables.
 {{ config(
     indexes=[
         {'columns': ['customer_id'], 'unique': true},
@@ -20,7 +22,6 @@ history as (
 metrics as (
 
     select
-        as_of_date,
         customer_id,
         score_group,
         days_since_last_order,
@@ -35,7 +36,6 @@ metrics as (
 scores as (
 
     select
-        as_of_date,
         customer_id,
         scored_within
     from {{ ref('int_rfm_scores') }}
@@ -46,7 +46,6 @@ scores as (
 stages as (
 
     select
-        as_of_date,
         customer_id,
         expected_gap_days,
         silence_ratio
@@ -58,7 +57,6 @@ stages as (
 engagement as (
 
     select
-        as_of_date,
         customer_id,
         engagement_score,
         days_since_last_event,
@@ -74,7 +72,6 @@ engagement as (
 behaviour as (
 
     select
-        as_of_date,
         customer_id,
         top_category,
         category_count
@@ -207,21 +204,13 @@ from history
 inner join segments
     on history.segment_key = segments.segment_key
 inner join metrics
-    on
-        history.as_of_date = metrics.as_of_date
-        and history.customer_id = metrics.customer_id
+    on history.customer_id = metrics.customer_id
 inner join stages
-    on
-        history.as_of_date = stages.as_of_date
-        and history.customer_id = stages.customer_id
+    on history.customer_id = stages.customer_id
 inner join flags
-    on
-        history.as_of_date = flags.as_of_date
-        and history.customer_id = flags.customer_id
+    on history.customer_id = flags.customer_id
 left join scores
-    on
-        history.as_of_date = scores.as_of_date
-        and history.customer_id = scores.customer_id
+    on history.customer_id = scores.customer_id
 left join score_cells
     on
         history.lifecycle_stage = score_cells.lifecycle_stage
@@ -236,10 +225,6 @@ left join overrides
 left join customers
     on history.customer_id = customers.customer_id
 left join engagement
-    on
-        history.as_of_date = engagement.as_of_date
-        and history.customer_id = engagement.customer_id
+    on history.customer_id = engagement.customer_id
 left join behaviour
-    on
-        history.as_of_date = behaviour.as_of_date
-        and history.customer_id = behaviour.customer_id
+    on history.customer_id = behaviour.customer_id
