@@ -51,7 +51,7 @@ def build_propensity(project: Project, sales: pd.DataFrame) -> dict[str, pd.Data
     project.land("fact_sales", sales, types)
     run = project.dbt(
         "run",
-        *("--full-refresh", "--select", "+marts.propensity", "+score_retention_validation"),
+        *("--full-refresh", "--select", "+marts.propensity", "+marts.validation"),
         vars={"latest_plausible_date": "2030-01-01", "history_periods": 12},
     )
     assert run.success, run.problems
@@ -431,6 +431,8 @@ def build_little(project: Project) -> dict[str, dict[str, pd.DataFrame]]:
             " from rfm_marts.score_retention_validation where scope = 'pooled'"
             " and horizon_code = 'horizon' and segment_scheme = 'lifecycle'"
         )
+        for mart in ("score_validation_summary", "signal_importance", "scheme_comparison"):
+            found[name][mart] = project.read(f"rfm_marts.{mart}")
     return found
 
 
@@ -442,6 +444,18 @@ def test_too_little_is_said_and_not_made_up(built):
         assert len(found["propensity_scorecard"]) == len(found["propensity_deciles"]) == 0, name
         assert performance[FIGURES].isna().all().all()
         assert performance["what_is_promised"].notna().all()
+        # Nothing can be told apart where nobody, everybody or no date is finished; a reason says so.
+        if name != "few":
+            summary, signals = found["score_validation_summary"], found["signal_importance"]
+            comparison = found["scheme_comparison"]
+            figures = ["auc", "auc_low", "auc_high", "auc_standard_error", "spearman_retention"]
+            assert len(summary) and summary[figures].isna().all().all()
+            assert summary["note"].notna().all()
+            figures = ["information_value", "auc", "added_auc", "added_p_value"]
+            assert len(signals) > 10 and signals[figures].isna().all().all()
+            assert not signals["what_it_tells"].str.contains("RFM").any()
+            assert len(comparison) and comparison["information_value"].isna().all()
+            assert comparison["note"].notna().all() and comparison["retention_rank"].isna().all()
         if name == "month":
             assert set(customers["method"]) == {"none"}
             figures = ["purchase_probability", "probability_decile", "expected_orders"]

@@ -264,7 +264,7 @@ select
     judged.signal_kind,
     judged_dates.as_of_date,
     cast(judged_dates.horizon_days as integer) as horizon_days,
-    cast(judged.customer_count as integer) as customer_count,
+    cast(coalesce(judged.customer_count, 0) as integer) as customer_count,
     cast(judged.known_count as {{ double }}) / judged.customer_count as known_share,
     cast(judged.having_count as {{ double }}) / judged.customer_count as having_share,
     {% for figure in [
