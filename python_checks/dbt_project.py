@@ -87,7 +87,7 @@ SOURCES_TO_MARTS = (
     *VALIDATION,
 )
 # Vars that make a difference while dbt parses (where a source is, which sources are used, a mart's
-# name); all others are read while it runs.
+# name, how severe a test is); all others are read while it runs.
 _PARSED_VARS = (
     "source_schema",
     "sales_table",
@@ -101,6 +101,7 @@ _PARSED_VARS = (
     "using_campaign_contacts",
     "customer_rfm_schema",
     "customer_rfm_name",
+    "validation_severity",
     "segment_scheme",
 )
 

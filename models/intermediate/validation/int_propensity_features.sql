@@ -201,7 +201,6 @@ select
     as_of_date,
     customer_id,
     case when not is_current then end_date end as end_date,
-    is_current,
     cast(case when future_order_count > 0 then 1 else 0 end as {{ double }}) as y,
     cast(future_order_count as integer) as future_order_count,
     cast(future_net_revenue as {{ type_money() }}) as future_net_revenue,
@@ -215,6 +214,8 @@ select
     {{ 'cast(event_count_90d as integer)' if is_using('engagement_events')
         else 'cast(null as integer)' }} as event_count_90d,
     {% for feature in features %}
-    cast({{ feature }} as {{ double }}) as {{ feature }}{% if not loop.last %},{% endif %}
+    cast({{ feature }} as {{ double }}) as {{ feature }},
     {% endfor %}
+    {{ '' if is_using('engagement_events') else 'cast(null as ' ~ double ~ ') as ln_events_90d,' }}
+    is_current
 from raw_features
