@@ -53,7 +53,9 @@ def build_discovered(project: Project) -> dict[str, pd.DataFrame]:
     # No number of clusters from three on has half of the customers in the smallest one.
     run = project.dbt(
         "run",
-        *("--select", "int_discovery_choices+", "--exclude", "retention_triggers+"),
+        *("--select", "int_discovery_choices", "int_discovered_profiles", "int_discovered_cells"),
+        *("discovered_segments", "discovered_segment_choices", "segment_score_cells"),
+        *("customer_segment_history", "customer_segments"),
         vars={
             "latest_plausible_date": LATEST,
             "segment_scheme": "discovered",

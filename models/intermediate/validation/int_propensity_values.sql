@@ -203,7 +203,7 @@ year_customers as (
 
 tiles as (
 
-    {% for score in range(1, var('score_tiles') + 1) %}
+    {% for score in range(1, (var('score_tiles') | int) + 1) %}
     select {{ score }} as frequency_score
     {% if not loop.last %}union all{% endif %}
     {% endfor %}
