@@ -117,15 +117,12 @@ def read_policy(folder: Path = PROJECT_ROOT / "seeds") -> Policy:
         *("engagement_event_types", "excluded_categories"),
     )
     thresholds = ("lifecycle_thresholds", "behaviour_thresholds")
-    # The scheme `discovered` is there only while it is active, which test_discovery checks.
-    frames = [oracle.read_rules(folder / f"{name}.csv") for name in files]
-    frames = [
-        frame[frame["segment_scheme"] != "discovered"].reset_index(drop=True)
-        if "segment_scheme" in frame
-        else frame
-        for frame in frames
-    ]
+    schemes, rules, *frames = (oracle.read_rules(folder / f"{name}.csv") for name in files)
+    # The rules of the scheme `discovered` count only while it is active, which test_discovery checks.
+    rules = rules[rules["segment_scheme"] != "discovered"].reset_index(drop=True)
     return Policy(
+        schemes,
+        rules,
         *frames,
         *(behaviour_oracle.read_thresholds(folder / f"{name}.csv") for name in thresholds),
     )
@@ -361,7 +358,7 @@ _SCORE_COLUMNS = [
 def score_cells(policy: Policy) -> list[dict[str, Any]]:
     """Every stage and score of every scheme: its segment by first match, the nearest other one."""
     result = []
-    for scheme in sorted(set(policy.segments["segment_scheme"])):
+    for scheme in sorted(set(policy.rules["segment_scheme"])):
         tiles = policy.score_tiles(scheme)
         names = {row["segment_code"]: row for row in policy.segments_of(scheme)}
         rules = policy.rules[policy.rules["segment_scheme"] == scheme]
