@@ -99,6 +99,21 @@
 {%- endmacro %}
 
 
+{#- A common table expression with one row, if a recalibration is used: the line (intercept, slope) of the
+    judged model, if the line before it had helped there. -#}
+{% macro propensity_line(name) %}
+{{- name }} as (
+
+    select
+        intercept,
+        slope
+    from {{ ref('int_propensity_calibrations') }}
+    where fit_code = 'judged' and is_helpful and slope is not null
+
+)
+{%- endmacro %}
+
+
 {#- The dates at which a model is judged on customers it was not fitted on: {fit_code: the fit whose
     date ends what it may have seen}. Each is the latest finished date whose outcomes were complete at
     the date of the other. -#}

@@ -79,15 +79,7 @@ value_factors as (
 
 {{ propensity_model('coefficients', 'current') }},
 
-line as (
-
-    select
-        intercept,
-        slope
-    from {{ ref('int_propensity_calibrations') }}
-    where fit_code = 'judged' and is_helpful and slope is not null
-
-),
+{{ propensity_line('line') }},
 
 first_orders as (
 

@@ -173,17 +173,6 @@ clustered as (
 
 ),
 
-cluster_counts as (
-
-    select
-        horizon_code,
-        cast(count(distinct cluster_id) as {{ double }}) as cluster_count
-    from {{ ref('int_validation_clusters') }}
-    where dimension = 'recency_score'
-    group by horizon_code
-
-),
-
 pooled as (
 
     select
@@ -240,7 +229,7 @@ differences as (
             and pooled.segment_scheme = clustered.segment_scheme
             and pooled.level = clustered.level
             and pooled.other_level = clustered.other_level
-    inner join cluster_counts
+    inner join {{ ref('int_validation_cluster_counts') }} as cluster_counts
         on pooled.horizon_code = cluster_counts.horizon_code
 
 ),

@@ -61,16 +61,7 @@ unsettled as (
 
 ),
 
--- The line of the judged model, if the line before it had helped there.
-line as (
-
-    select
-        intercept,
-        slope
-    from {{ ref('int_propensity_calibrations') }}
-    where fit_code = 'judged' and is_helpful and slope is not null
-
-),
+{{ propensity_line('line') }},
 
 segment_rates as (
 

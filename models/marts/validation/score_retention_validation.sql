@@ -22,17 +22,6 @@ windows as (
 
 ),
 
-cluster_counts as (
-
-    select
-        horizon_code,
-        cast(count(distinct cluster_id) as {{ double }}) as cluster_count
-    from {{ ref('int_validation_clusters') }}
-    where dimension = 'recency_score'
-    group by horizon_code
-
-),
-
 levels as (
 
     select
@@ -64,7 +53,8 @@ with_design_effects as (
                 then pairs.customers_customers / levels.row_count
             else
                 greatest(
-                    cluster_counts.cluster_count / nullif(cluster_counts.cluster_count - 1, 0)
+                    cast(cluster_counts.cluster_count as {{ double }})
+                    / nullif(cluster_counts.cluster_count - 1, 0)
                     * (
                         pairs.retained_retained
                         - 2 * levels.retention_rate * pairs.customers_retained
@@ -77,7 +67,7 @@ with_design_effects as (
     from levels
     inner join windows
         on levels.horizon_code = windows.horizon_code
-    left join cluster_counts
+    left join {{ ref('int_validation_cluster_counts') }} as cluster_counts
         on levels.horizon_code = cluster_counts.horizon_code
     left join {{ ref('int_validation_pairs') }} as pairs
         on

@@ -193,31 +193,6 @@ measured as (
 
 ),
 
-cluster_totals as (
-
-    select
-        horizon_code,
-        cluster_id,
-        sum(customer_count) as customer_count,
-        sum(retained_count) as retained_count
-    from {{ ref('int_validation_clusters') }}
-    where dimension = 'recency_score'
-    group by horizon_code, cluster_id
-
-),
-
-cluster_counts as (
-
-    select
-        horizon_code,
-        cast(count(*) as {{ double }}) as cluster_count,
-        sum(case when retained_count > 0 then 1 else 0 end) as retained_clusters,
-        sum(case when customer_count > retained_count then 1 else 0 end) as gone_clusters
-    from cluster_totals
-    group by horizon_code
-
-),
-
 clustered as (
 
     select
@@ -299,7 +274,7 @@ correlated as (
             and measured.horizon_code = clustered.horizon_code
             and measured.dimension = clustered.dimension
             and measured.segment_scheme = clustered.segment_scheme
-    left join cluster_counts
+    left join {{ ref('int_validation_cluster_counts') }} as cluster_counts
         on measured.horizon_code = cluster_counts.horizon_code
     left join revenue_ranks
         on
