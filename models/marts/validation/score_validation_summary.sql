@@ -379,9 +379,13 @@ select
     end as fall_p_value,
     case
         when scopes.horizon_days is null
+            {%- if var('history_periods') == 0 %}
+            then 'There is no history to look back at (the var history_periods is 0)'
+            {%- else %}
             then
                 'No date of the history is so long ago that the days after it are complete: a'
                 || ' larger history_periods reaches back further'
+            {%- endif %}
         when tiles.score_tiles <> {{ var('score_tiles') }}
             then {{ dbt.concat(["'The scheme is written for '", number_text('tiles.score_tiles'),
                 "' tiles'"]) }}
@@ -394,9 +398,13 @@ select
             then 'Everybody came back, so nothing can be told apart'
         when correlated.level_count = 1 then 'All customers have the same score'
         when correlated.rarer_count < {{ least_for_error }}
-            then 'Fewer than {{ least_for_error }} customers came back, or did not: no interval'
+            then
+                'Fewer than {{ least_for_error }} customers came back, or fewer than'
+                || ' {{ least_for_error }} did not: too few for an interval, so not judged'
         when correlated.auc_standard_error is null
-            then 'Nobody stands between those who came back and those who did not: no interval'
+            then
+                'The score parts those who came back from those who did not without a single'
+                || ' exception: no interval, so not judged'
     end as note
 from scopes
 cross join dimensions
