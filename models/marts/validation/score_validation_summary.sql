@@ -383,8 +383,8 @@ select
             then 'There is no history to look back at (the var history_periods is 0)'
             {%- else %}
             then
-                'No date of the history is so long ago that the days after it are complete: a'
-                || ' larger history_periods reaches back further'
+                'No date of the history is so long ago that the days after it are complete'
+                || ' (the var history_periods says how far it reaches, if the sales do)'
             {%- endif %}
         when tiles.score_tiles <> {{ var('score_tiles') }}
             then {{ dbt.concat(["'The scheme is written for '", number_text('tiles.score_tiles'),
