@@ -291,7 +291,10 @@ def _check_levels(rows: pd.DataFrame, levels: pd.DataFrame, horizon: str, name: 
             low, high = proportion_confint(kept.mean() * effective, effective, method="wilson")
             _close(found["retention_low"], low, (horizon, name, value, "low"))
             _close(found["retention_high"], high, (horizon, name, value, "high"))
-        if before is not None:
+        if before is not None and not set(level["as_of_date"]) & set(before["as_of_date"]):
+            # Never there at the same date: nothing to hold it against.
+            assert found["change_from_level_before"] is None and found["p_value_of_fall"] is None
+        elif before is not None:
             difference, error = difference_within_dates(level, before, rows["customer_id"].nunique())
             _close(found["change_from_level_before"], difference, (horizon, name, value))
             if error > 1e-9:

@@ -468,12 +468,12 @@ warnings as (
     where
         customer_share < {{ var('min_segment_share') }}
         and segment_code not in ('prospects', 'dormant')
-        {%- if is_discovered %}
+        {% if is_discovered %}
         and (
             segment_code in (select segment_code from cluster_names)
             or not exists (select 1 from cluster_names)
         )
-        {%- endif %}
+        {% endif %}
     union all
     select
         'small_score_group' as warning_code,
@@ -499,9 +499,9 @@ warnings as (
     from {{ ref('segment_rule_coverage') }}
     where
         not is_reachable
-        {%- if is_discovered %}
+        {% if is_discovered %}
         and (segment_scheme <> 'discovered' or not exists (select 1 from cluster_names))
-        {%- endif %}
+        {% endif %}
 
 )
 

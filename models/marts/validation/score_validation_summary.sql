@@ -12,6 +12,12 @@
 {%- set key = 'scope, horizon_code, dimension, segment_scheme' %}
 {%- set z_95 = '1.9599639845400545' %}
 {%- set least_for_error = 20 %}
+{%- set no_date = (
+    'There is no history to look back at (the var history_periods is 0)'
+    if var('history_periods') == 0 else
+    'No date of the history is so long ago that the days after it are complete'
+    ~ ' (the var history_periods says how far it reaches, if the sales do)'
+) %}
 with
 
 dimensions as (
@@ -378,14 +384,7 @@ select
             then least(changes.smallest_p_value * changes.comparison_count, 1)
     end as fall_p_value,
     case
-        when scopes.horizon_days is null
-            {%- if var('history_periods') == 0 %}
-            then 'There is no history to look back at (the var history_periods is 0)'
-            {%- else %}
-            then
-                'No date of the history is so long ago that the days after it are complete'
-                || ' (the var history_periods says how far it reaches, if the sales do)'
-            {%- endif %}
+        when scopes.horizon_days is null then '{{ no_date }}'
         when tiles.score_tiles <> {{ var('score_tiles') }}
             then {{ dbt.concat(["'The scheme is written for '", number_text('tiles.score_tiles'),
                 "' tiles'"]) }}

@@ -150,9 +150,9 @@ drift as (
 
     select
         drift.*,
-        exists (
-            select 1 from {{ ref('policy_fixed_cut_points') }} as fixed_cut_points
-            where drift.dimension = fixed_cut_points.dimension
+        drift.dimension in (
+            select fixed_cut_points.dimension
+            from {{ ref('policy_fixed_cut_points') }} as fixed_cut_points
         ) as is_fixed
     from {{ ref('int_score_drift') }} as drift
     where
@@ -174,8 +174,8 @@ not_judged as (
         case
             when horizon_days is null
                 then
-                    'Set a larger history_periods or a smaller retention_horizon_days, or wait until'
-                    || ' the sales reach further'
+                    'Set a larger history_periods or a smaller retention_horizon_days, or wait'
+                    || ' until the sales reach further'
             when retained_count = 0
                 then 'Set a larger retention_horizon_days, or wait for more sales'
             when retained_count = customer_count
