@@ -471,14 +471,15 @@ def test_a_year_is_not_the_season_drawn_out(built):
 
 
 def build_little(project: Project) -> dict[str, dict[str, pd.DataFrame]]:
-    """Shops with few customers, with a month of sales, where nobody came back, and where all did."""
+    """Shops with few customers, with a month of sales, where nobody came back, and where all did, who
+    are alike in everything, so that there is one segment."""
     few = shop(20, 3, orders_a_year=4)
     month = shop(300, 3, days=30, orders_a_year=20)
     once = few.drop_duplicates("customer_id")
     days = [FIRST + dt.timedelta(day) for day in range(0, 500, 7)]
     always = object_frame(
         ["customer_id", "sale_date", "revenue"],
-        [(f"c{number}", day, Decimal(20 + number)) for number in range(150) for day in days],
+        [(f"c{number}", day, Decimal(20)) for number in range(150) for day in days],
     )
     found = {}
     for name, sales in {"few": few, "month": month, "once": once, "always": always}.items():
@@ -513,15 +514,27 @@ def test_too_little_is_said_and_not_made_up(built):
             assert not signals["what_it_tells"].str.contains("RFM").any()
             assert len(comparison) and comparison["information_value"].isna().all()
             assert comparison["note"].notna().all() and comparison["retention_rank"].isna().all()
+        why = {
+            "few": r"Too few customers came back \(\d+\) or did not \(\d+\): a model needs 100 of each",
+            "month": "Too few finished dates: at the date of this model none was complete",
+            "once": "Nobody came back on the finished dates",
+            "always": "Everybody came back on the finished dates",
+        }
+        of_latest = performance[performance["fit_code"] == "judged"]
+        assert of_latest["what_is_promised"].str.fullmatch(why[name]).all(), name
+        assert not performance["is_used_now"].any()
+        assert customers[["reason_1", "reason_2", "reason_3"]].isna().all().all()
+        assert (customers["segment_key"].nunique() == 1) == (name == "always"), name
         if name == "month":
             assert set(customers["method"]) == {"none"}
             figures = ["purchase_probability", "probability_decile", "expected_orders"]
-            figures += ["expected_revenue", "expected_orders_12m", "expected_revenue_12m", "reason_1"]
+            figures += ["expected_revenue", "expected_orders_12m", "expected_revenue_12m"]
             assert customers[figures].isna().all().all()
             assert customers["note"].str.startswith("No date of the history is so long ago").all()
             continue
         assert set(customers["method"]) == {"segment_rate"}, name
-        assert customers["note"].str.startswith("Fewer than 100 customers came back").all()
+        words = "; without a model the probability is the rate of the segment"
+        assert customers["note"].str.match(why[name] + words).all(), name
         segments = found["segments"].set_index("level").astype({"customer_count": float})
         base = (segments["retained_count"].sum() + 0.5) / (segments["customer_count"].sum() + 1)
         for row in customers.itertuples():
@@ -530,10 +543,43 @@ def test_too_little_is_said_and_not_made_up(built):
                 count, retained = segments.loc[row.segment_key, ["customer_count", "retained_count"]]
             expected = (retained + 20 * base) / (count + 20)
             assert abs(row.purchase_probability - expected) < 1e-8, (name, row)
-            assert row.reason_1.startswith("Rate of the segment: ") and row.reason_2 is None
             assert 0 < row.purchase_probability < 1
         if name == "once":
             assert customers["expected_revenue"].isna().all()
+
+
+def build_constant(project: Project) -> dict[str, pd.DataFrame]:
+    """A shop where everybody is worth 100 and nobody bought on one day only: whatever is bought after
+    the first day is sent back. Two signals say nothing."""
+    sales, _ = planted(700, 4)
+    first = sales.groupby("customer_id", as_index=False)["sale_date"].min()
+    next_day = first.assign(sale_date=first["sale_date"] + dt.timedelta(1))
+    later = pd.concat([sales[["customer_id", "sale_date"]], next_day]).drop_duplicates()
+    later = later.merge(first.assign(is_first=True), how="left").query("is_first.isna()")
+    rows = [(row.customer_id, row.sale_date, Decimal(100)) for row in first.itertuples()]
+    rows += [
+        (row.customer_id, row.sale_date, Decimal(amount))
+        for row in later.itertuples()
+        for amount in (10, -10)
+    ]
+    return build_propensity(project, object_frame(["customer_id", "sale_date", "revenue"], rows))
+
+
+@builds(*[on(target, build_constant) for target in ENGINES])
+def test_a_constant_signal_weighs_nothing_and_is_no_reason(built):
+    card = built["propensity_scorecard"].set_index(["fit_code", "signal"]).sort_index()
+    for signal in ("ln_net_revenue", "is_one_time_buyer"):
+        found = card.loc[("current", signal)]
+        assert found["coefficient"] == 0 and found["signal_deviation"] == 1, signal
+    customers = built["customer_propensity"]
+    assert set(customers["method"]) == {"model"} and customers["purchase_probability"].notna().all()
+    reasons = customers[["reason_1", "reason_2", "reason_3"]].stack()
+    assert len(reasons) > len(customers) and not reasons.str.contains("net revenue").any()
+    # Nothing remains of what they buy.
+    assert (customers["expected_revenue"] == 0).all() and (customers["expected_orders"] > 0).all()
+    judged = built["propensity_performance"].set_index(["fit_code", "variant"]).loc[("judged", "model")]
+    assert judged["expected_revenue"] == judged["net_revenue"] == 0
+    assert 0.8 < judged["expected_orders"] / judged["order_count"] < 1.25
 
 
 # ---------------------------------------------------------------------------------------------
@@ -601,6 +647,12 @@ def test_cdnow_is_predicted_as_well_as_by_the_best(built):
     judged = judged.set_index("customer_id").sort_index()
     day, y = judged["as_of_date"].iloc[0], judged["y"].to_numpy().astype(int)
     assert day == dt.date(1997, 10, 1) and len(judged) > 23_000
+    amounts = built["performance"].set_index(["fit_code", "variant"]).loc[("judged", "model")]
+    came = (amounts["order_count"], amounts["net_revenue"])
+    assert came == (7707, Decimal("296984.30"))
+    # Nine in ten of what came: the months before Christmas are better than those before.
+    assert abs(amounts["expected_orders"] - 7105.7) < 1, amounts["expected_orders"]
+    assert abs(float(amounts["expected_revenue"]) - 270459) < 50, amounts["expected_revenue"]
     ours = judged["log_odds"].astype(float).to_numpy()
 
     rows = built["int_propensity_features"]
