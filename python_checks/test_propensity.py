@@ -318,7 +318,7 @@ def year_ratios(built, rows: pd.DataFrame, current: dt.date) -> dict[int, float]
 
 def _check_words(found: pd.DataFrame, at: pd.DataFrame) -> None:
     """The reason of the last order says when it was, and how often before."""
-    said = found[["reason_1", "reason_2", "reason_3"]].stack()
+    said = found[["reason_1", "reason_2", "reason_3"]].stack().dropna()
     said = said[said.str.contains("last order")].str.replace("(More|Less) likely: ", "", regex=True)
     assert len(said) > 100
     seen = set()
@@ -573,7 +573,7 @@ def test_a_constant_signal_weighs_nothing_and_is_no_reason(built):
         assert found["coefficient"] == 0 and found["signal_deviation"] == 1, signal
     customers = built["customer_propensity"]
     assert set(customers["method"]) == {"model"} and customers["purchase_probability"].notna().all()
-    reasons = customers[["reason_1", "reason_2", "reason_3"]].stack()
+    reasons = customers[["reason_1", "reason_2", "reason_3"]].stack().dropna()
     assert len(reasons) > len(customers) and not reasons.str.contains("net revenue").any()
     # Nothing remains of what they buy.
     assert (customers["expected_revenue"] == 0).all() and (customers["expected_orders"] > 0).all()
