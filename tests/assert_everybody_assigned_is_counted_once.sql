@@ -1,5 +1,5 @@
--- Every accepted assignment is counted in one arm of its experiment, finished or not; the segments of
--- an experiment add up to its total.
+-- Every accepted assignment is counted in one arm of its experiment, finished or not; the segments
+-- of an experiment add up to its total.
 with
 
 assigned as (

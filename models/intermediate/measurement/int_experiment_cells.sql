@@ -4,6 +4,10 @@
 -- and no digits are lost where amounts are large beside their spread.
 -- `assigned_count` are members whose window is over; all other figures are of them.
 {%- set measures = ['revenue', 'margin', 'pre_period_revenue'] %}
+{%- set money = [
+    'revenue', 'return_amount', 'margin', 'contact_costs', 'revenue_deviation_sum',
+    'margin_deviation_sum', 'pre_period_revenue_deviation_sum',
+] %}
 with
 
 experiments as (
@@ -126,17 +130,16 @@ select
     scopes.segment_key,
     arms.arm,
     arms.arm_kind,
-    cast(arms.planned_share as {{ type_share() }}) as planned_share,
     {% for column in sums if column.endswith('_count') %}
     cast(coalesce(present_cells.{{ column }}, 0) as bigint) as {{ column }},
     {% endfor %}
-    {% for column in sums if not column.endswith('_count') %}
-    cast(
-        coalesce(present_cells.{{ column }}, 0)
-        as {{ 'numeric(38, 4)' if column.endswith('_square_sum') or column.endswith('_product_sum')
-            else type_money_total() }}
-    ) as {{ column }}{% if not loop.last %},{% endif %}
+    {% for column in sums if column in money %}
+    cast(coalesce(present_cells.{{ column }}, 0) as {{ type_money_total() }}) as {{ column }},
     {% endfor %}
+    {% for column in sums if column.endswith(('_square_sum', '_product_sum')) %}
+    cast(coalesce(present_cells.{{ column }}, 0) as numeric(38, 4)) as {{ column }},
+    {% endfor %}
+    arms.planned_share
 from scopes
 inner join {{ ref('int_experiment_arms') }} as arms
     on scopes.experiment_code = arms.experiment_code
