@@ -1,5 +1,5 @@
--- Grain: one row per thing that is wrong between the files of the budget (costs, allocation,
--- what-if) and the strategies.
+-- Grain: one row per thing that is wrong between the files of the budget (costs, allocation, what-
+-- if) and the strategies.
 {%- set string = dbt.type_string() %}
 {%- set depth_accepted = 'at most ' ~ (var('margin_rate') | float * 100) | round(4)
     ~ ' (the var margin_rate): above it every order loses money' %}
@@ -75,7 +75,7 @@ channels_without_cost as (
         on used_channels.channel = costs.channel
     where
         costs.channel is null
-        and exists (select 1 from costs as any_costs)
+        and exists (select any_cost.channel from costs as any_cost)
     group by used_channels.file_name, used_channels.channel
 
 ),

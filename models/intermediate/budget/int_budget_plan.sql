@@ -1,10 +1,9 @@
 -- Grain: one row per (policy_code, customer_id) of the customers known at the current date: who is
--- treated within the budget and how.
--- The order is margin per unit of cost, then margin, then customer_id; what costs nothing comes first.
--- Treated is everybody before the first who does not fit, and nobody after, so that a larger
--- budget treats the same customers and more. How a customer would be treated does not depend on the
--- budget: a person where that pays and high_touch_capacity is not used up by better ones, the treatment
--- without a person where that pays.
+-- treated within the budget and how. The order is margin per unit of cost, then margin, then
+-- customer_id; what costs nothing comes first. Treated is everybody before the first who does not
+-- fit, and nobody after, so that a larger budget treats the same customers and more. How a customer
+-- would be treated does not depend on the budget: a person where that pays and high_touch_capacity
+-- is not used up by better ones, the treatment without a person where that pays.
 {%- set budget = var('retention_budget') %}
 {%- set capacity = var('high_touch_capacity') %}
 {%- set by_return = "return_on_cost desc nulls first, incremental_margin desc, "
@@ -25,18 +24,18 @@ options as (
         low_touch_save_rate,
         contact_cost,
         incentive_cost,
-        cost,
+        total_cost,
         incremental_margin,
         low_touch_contact_cost,
         low_touch_incentive_cost,
-        low_touch_cost,
+        low_touch_total_cost,
         low_touch_incremental_margin,
         is_high_touch,
         block_reason,
-        {{ rounded_ratio('incremental_margin', 'cost') }} as return_on_cost,
-        coalesce(block_reason is null and incremental_margin > cost, false) as is_profitable,
+        {{ rounded_ratio('incremental_margin', 'total_cost') }} as return_on_cost,
+        coalesce(block_reason is null and incremental_margin > total_cost, false) as is_profitable,
         coalesce(
-            block_reason is null and low_touch_incremental_margin > low_touch_cost, false
+            block_reason is null and low_touch_incremental_margin > low_touch_total_cost, false
         ) as is_profitable_without_person
     from {{ ref('int_treatment_options') }}
 
@@ -64,8 +63,8 @@ with_treatments as (
             {%- else %}
             when high_touch_places.place is not null then 'high_touch'
             {%- endif %}
-            when options.is_profitable_without_person or options.cost is null then 'low_touch'
-            when high_touch_places.place is not null and options.low_touch_cost is not null
+            when options.is_profitable_without_person or options.total_cost is null then 'low_touch'
+            when high_touch_places.place is not null and options.low_touch_total_cost is not null
                 then 'low_touch'
             else 'high_touch'
         end as treatment,
@@ -88,7 +87,7 @@ treatments as (
         strategy_code,
         treatment,
         {% for column in [
-            'channel', 'save_rate', 'contact_cost', 'incentive_cost', 'cost', 'incremental_margin',
+            'channel', 'save_rate', 'contact_cost', 'incentive_cost', 'total_cost', 'incremental_margin',
         ] -%}
         case when treatment = 'low_touch' then low_touch_{{ column }} else {{ column }} end
             as {{ column }},
@@ -115,7 +114,7 @@ ratios as (
 
     select
         *,
-        {{ rounded_ratio('incremental_margin', 'cost') }} as return_on_cost
+        {{ rounded_ratio('incremental_margin', 'total_cost') }} as return_on_cost
     from treatments
 
 ),
@@ -127,7 +126,7 @@ ranked as (
         customer_id,
         row_number() over (partition by policy_code order by {{ by_return }}) as plan_rank,
         cast(
-            sum(cost) over (
+            sum(total_cost) over (
                 partition by policy_code order by {{ by_return }}
                 rows between unbounded preceding and current row
             ) as {{ type_unit_money_total() }}
@@ -148,7 +147,7 @@ select
     ratios.save_rate,
     ratios.contact_cost,
     ratios.incentive_cost,
-    cast(ratios.cost as {{ type_unit_money() }}) as cost,
+    cast(ratios.total_cost as {{ type_unit_money() }}) as total_cost,
     cast(ratios.incremental_margin as {{ type_unit_money() }}) as incremental_margin,
     ratios.return_on_cost,
     ratios.is_high_touch,

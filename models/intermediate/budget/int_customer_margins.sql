@@ -1,6 +1,6 @@
--- Grain: one row per customer with spend on products of which some have a margin rate.
--- Spend on the others counts with the var margin_rate, and so does everything of customers without
--- a row here. A rate outside 0 to 1 (30 for 30 %) is not taken for one.
+-- Grain: one row per customer with spend on products of which some have a margin rate. Spend on the
+-- others counts with the var margin_rate, and so does everything of customers without a row here. A
+-- rate outside 0 to 1 (30 for 30 %) is not taken for one.
 {%- set double = type_double() %}
 with
 

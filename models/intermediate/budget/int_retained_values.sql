@@ -1,11 +1,10 @@
--- Grain: one row per frequency score: what of a retained customer's expected twelve months is owed to
--- coming back within the horizon.
--- Expected revenue of twelve months divided by the purchase probability counts what those buy later
--- who lapse now as if the retained had bought it: by half too much for customers with few orders on
--- CDNOW. `year_share` takes that off, as seen at the date about a year ago: revenue of a retained
--- customer minus that of one who was not, in parts of all revenue per retained customer. A score
--- with fewer than 50 customers of either kind takes the share of the whole base, and 1 if that has
--- too few.
+-- Grain: one row per frequency score: what of a retained customer's expected twelve months is owed
+-- to coming back within the horizon. Expected revenue of twelve months divided by the purchase
+-- probability counts what those buy later who lapse now as if the retained had bought it: by half
+-- too much for customers with few orders on CDNOW. `year_share` takes that off, as seen at the date
+-- about a year ago: revenue of a retained customer minus that of one who was not, in parts of all
+-- revenue per retained customer. A score with fewer than 50 customers of either kind takes the
+-- share of the whole base, and 1 if that has too few.
 {%- set double = type_double() %}
 {%- set days_ago = dbt.datediff('windows.as_of_date', 'current_dates.as_of_date', 'day') | trim %}
 {%- set days_after = dbt.datediff('year_dates.as_of_date', 'orders.sale_date', 'day') | trim %}
@@ -104,7 +103,8 @@ totals as (
         {%- for condition in ['frequency_score = ' ~ score, '1 = 1'] %}
         {%- set scope = 'score' if loop.first else 'base' %}
         {%- for kind in ['retained', 'lapsed'] %}
-        {%- set these = condition ~ ' and ' ~ ('' if kind == 'retained' else 'not ') ~ 'is_retained' %}
+        {%- set these = condition ~ ' and ' ~ {'retained': '', 'lapsed': 'not '}[kind]
+            ~ 'is_retained' %}
         sum(case when {{ these }} then 1 else 0 end) as {{ scope }}_{{ kind }}_count,
         sum(case when {{ these }} then net_revenue else 0 end) as {{ scope }}_{{ kind }}_revenue
         {%- if not loop.last %},{% endif %}
@@ -121,8 +121,6 @@ totals as (
 chosen as (
 
     select
-        frequency_score,
-        year_date,
         {% for kind in ['retained', 'lapsed'] %}
         {% for measure in ['count', 'revenue'] %}
         cast(
@@ -133,9 +131,11 @@ chosen as (
                     then base_{{ kind }}_{{ measure }}
             end
             as {{ double }}
-        ) as {{ kind }}_{{ measure }}{{ ',' if not (loop.last and kind == 'lapsed') }}
+        ) as {{ kind }}_{{ measure }},
         {% endfor %}
         {% endfor %}
+        frequency_score,
+        year_date
     from totals
 
 )

@@ -1,10 +1,10 @@
 -- Grain: one row per (policy_code, customer_id) of the customers known at the current date: what
--- treating the customer costs and is expected to bring, and what stands in the way.
--- `current` is strategy_policy.csv; `what_if` the same with the cells of what_if_policy.csv in their
--- place, only where that file names a segment of the active scheme.
--- A treatment is the contacts of one horizon. It goes over the primary channel, or over the secondary
--- one where the first can not be used. An incentive costs its depth of the expected order, from those
--- who order and use it. Who would have come back anyway costs too, and brings nothing.
+-- treating the customer costs and is expected to bring, and what stands in the way. `current` is
+-- strategy_policy.csv; `what_if` the same with the cells of what_if_policy.csv in their place, only
+-- where that file names a segment of the active scheme. A treatment is the contacts of one horizon.
+-- It goes over the primary channel, or over the secondary one where the first can not be used. An
+-- incentive costs its depth of the expected order, from those who order and use it. Who would have
+-- come back anyway costs too, and brings nothing.
 {%- set double = type_double() %}
 {%- set string = dbt.type_string() %}
 {%- set scheme = text_literal(var('segment_scheme')) %}
@@ -101,7 +101,7 @@ policies as (
     from strategies
     left join overrides
         on strategies.segment_key = overrides.segment_key
-    where exists (select 1 from overrides as any_overrides)
+    where exists (select any_override.segment_key from overrides as any_override)
 
 ),
 
@@ -143,6 +143,20 @@ capped as (
 joined as (
 
     select
+        {% for side in ['primary', 'secondary'] %}
+        {%- set channel = 'policies.' ~ side ~ '_channel' %}
+        case
+            when {{ channel }} is null or {{ channel }} = 'none' then 'no_channel'
+            {%- if is_using('customers') %}
+            else {{ contact_block_reason(
+                'reach', channel, channel ~ " in ('email', 'sms', 'ads')"
+            ) }}
+            {%- else %}
+            when {{ has_flag("coalesce(reach.stopped_channels, '|')", channel) }}
+                then 'bounced_or_unsubscribed'
+            {%- endif %}
+        end as {{ side }}_block_reason,
+        {% endfor %}
         policies.policy_code,
         customers.as_of_date,
         customers.customer_id,
@@ -173,21 +187,7 @@ joined as (
         end as expected_basket,
         coalesce(margins.margin_rate, cast({{ var('margin_rate') }} as {{ double }}))
             as margin_rate,
-        retained_values.year_share,
-        {% for side in ['primary', 'secondary'] %}
-        {%- set channel = 'policies.' ~ side ~ '_channel' %}
-        case
-            when {{ channel }} is null or {{ channel }} = 'none' then 'no_channel'
-            {%- if is_using('customers') %}
-            else {{ contact_block_reason(
-                'reach', channel, channel ~ " in ('email', 'sms', 'ads')"
-            ) }}
-            {%- else %}
-            when {{ has_flag("coalesce(reach.stopped_channels, '|')", channel) }}
-                then 'bounced_or_unsubscribed'
-            {%- endif %}
-        end as {{ side }}_block_reason{{ ',' if not loop.last }}
-        {% endfor %}
+        retained_values.year_share
     from customers
     inner join policies
         on customers.segment_key = policies.segment_key
@@ -272,13 +272,7 @@ treatments as (
 valued as (
 
     select
-        treatments.*,
-        {% if var('retention_value_window') == 'year' -%}
-        coalesce(treatments.value_12m, treatments.value_horizon) as value_given_retention,
-        {%- else -%}
-        treatments.value_horizon as value_given_retention,
-        {%- endif %}
-        {% for prefix in ['', 'low_touch_'] -%}
+        {% for prefix in ['', 'low_touch_'] %}
         case
             when treatments.incentive_depth_pct = 0 then cast(0 as {{ type_unit_money() }})
             else {{ unit_money(
@@ -290,7 +284,13 @@ valued as (
                 ~ " * treatments." ~ prefix ~ "save_rate)"
             ) }}
         end as {{ prefix }}incentive_cost,
-        {% endfor -%}
+        {% endfor %}
+        treatments.*,
+        {% if var('retention_value_window') == 'year' -%}
+        coalesce(treatments.value_12m, treatments.value_horizon) as value_given_retention,
+        {%- else -%}
+        treatments.value_horizon as value_given_retention,
+        {%- endif %}
         case
             when
                 treatments.contact_cadence_days is not null
@@ -305,9 +305,6 @@ valued as (
 measured as (
 
     select
-        *,
-        contact_cost + incentive_cost as cost,
-        low_touch_contact_cost + low_touch_incentive_cost as low_touch_cost,
         {% for name, value, save_rate in [
             ('incremental_margin', 'value_given_retention', 'save_rate'),
             ('incremental_margin_horizon', 'value_horizon', 'save_rate'),
@@ -317,8 +314,11 @@ measured as (
         {{ unit_money(
             "cast(lapse_probability as " ~ double ~ ") * " ~ save_rate
             ~ " * cast(" ~ value ~ " as " ~ double ~ ")"
-        ) }} as {{ name }}{{ ',' if not loop.last }}
+        ) }} as {{ name }},
         {% endfor %}
+        *,
+        contact_cost + incentive_cost as total_cost,
+        low_touch_contact_cost + low_touch_incentive_cost as low_touch_total_cost
     from valued
 
 )
@@ -342,13 +342,13 @@ select
     value_given_retention,
     contact_cost,
     incentive_cost,
-    cost,
+    total_cost,
     incremental_margin,
     incremental_margin_horizon,
     incremental_margin_12m,
     low_touch_contact_cost,
     low_touch_incentive_cost,
-    low_touch_cost,
+    low_touch_total_cost,
     low_touch_incremental_margin,
     is_high_touch,
     is_suppressed,
@@ -360,6 +360,6 @@ select
         when is_contacted_too_recently then 'contacted_too_recently'
         when purchase_probability is null then 'no_probability'
         when value_given_retention is null then 'value_unknown'
-        when cost is null and low_touch_cost is null then 'cost_unknown'
+        when total_cost is null and low_touch_total_cost is null then 'cost_unknown'
     end as block_reason
 from measured

@@ -1,7 +1,7 @@
--- Grain: one row per segment of the active scheme: what the plan spends there and expects of it, next
--- to what current_budget_allocation.csv says is spent today.
--- No list says whom today's money reaches, so it is spread evenly over all who can be treated, as the
--- plan would treat them; what is more than that costs brings nothing.
+-- Grain: one row per segment of the active scheme: what the plan spends there and expects of it,
+-- next to what current_budget_allocation.csv says is spent today. No list says whom today's money
+-- reaches, so it is spread evenly over all who can be treated, as the plan would treat them; what
+-- is more than that costs brings nothing.
 {%- set double = type_double() %}
 {%- set total = type_unit_money_total() %}
 with
@@ -55,13 +55,13 @@ totals as (
         sum(case when is_treated and treatment = 'high_touch' then 1 else 0 end)
             as high_touch_count,
         sum(case when is_treated and treatment = 'low_touch' then 1 else 0 end) as low_touch_count,
-        sum(case when plan_rank is not null then cost else 0 end) as profitable_cost,
-        sum(case when is_treated then cost else 0 end) as planned_cost,
+        sum(case when plan_rank is not null then total_cost else 0 end) as profitable_cost,
+        sum(case when is_treated then total_cost else 0 end) as planned_cost,
         sum(case when is_treated then incremental_margin else 0 end) as planned_incremental_margin,
         min(case when is_treated then return_on_cost end) as last_treated_return,
         max(case when plan_rank is not null and not is_treated then return_on_cost end)
             as first_excluded_return,
-        sum(case when is_treatable then cost end) as treatable_cost,
+        sum(case when is_treatable then total_cost end) as treatable_cost,
         sum(case when is_treatable then incremental_margin end) as treatable_incremental_margin
     from treatable
     group by segment_key

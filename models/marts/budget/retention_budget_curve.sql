@@ -8,7 +8,7 @@ with
 ranked as (
 
     select
-        cost,
+        total_cost,
         incremental_margin,
         return_on_cost,
         cumulative_cost,
@@ -65,19 +65,19 @@ added as (
 
     select
         intervals.step_number,
-        count(ranked.cost) as treated_count,
+        count(ranked.total_cost) as treated_count,
         sum(case when ranked.treatment = 'high_touch' then 1 else 0 end) as high_touch_count,
-        sum(ranked.cost) as spend,
+        sum(ranked.total_cost) as spend,
         sum(ranked.incremental_margin) as incremental_margin,
         min(ranked.return_on_cost) as lowest_return,
         max(ranked.return_on_cost) as highest_return
     from intervals
     inner join ranked
         on
-            ranked.cumulative_cost <= intervals.budget
+            intervals.budget >= ranked.cumulative_cost
             and (
                 intervals.lower_budget is null
-                or ranked.cumulative_cost > intervals.lower_budget
+                or intervals.lower_budget < ranked.cumulative_cost
             )
     group by intervals.step_number
 

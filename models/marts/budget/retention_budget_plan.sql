@@ -1,5 +1,5 @@
--- Grain: one row per customer known at the current date: treated within the budget or not, how, what
--- it costs and is expected to bring, and why not.
+-- Grain: one row per customer known at the current date: treated within the budget or not, how,
+-- what it costs and is expected to bring, and why not.
 {{ config(
     indexes=[
         {'columns': ['customer_id'], 'unique': true},
@@ -43,7 +43,7 @@ select
             then {{ dbt.concat([
                 "'Treated: '", "cast(cast(plan.incremental_margin as " ~ type_money() ~ ") as "
                 ~ string ~ ")", "' of margin expected for '",
-                "cast(cast(plan.cost as " ~ type_money() ~ ") as " ~ string ~ ")",
+                "cast(cast(plan.total_cost as " ~ type_money() ~ ") as " ~ string ~ ")",
             ]) }}
         when 'internal_customer' then 'Internal customer'
         when 'suppressed_segment' then 'The strategy of the segment is to make no contact'
@@ -63,7 +63,7 @@ select
                 "'The margin expected ('",
                 "cast(cast(plan.incremental_margin as " ~ type_money() ~ ") as " ~ string ~ ")",
                 "') does not exceed the cost ('",
-                "cast(cast(plan.cost as " ~ type_money() ~ ") as " ~ string ~ ")", "')'",
+                "cast(cast(plan.total_cost as " ~ type_money() ~ ") as " ~ string ~ ")", "')'",
             ]) }}
         when 'over_budget' then 'The budget ends before'
     end as explanation,
@@ -73,9 +73,9 @@ select
     options.value_given_retention,
     cast(plan.contact_cost as {{ type_unit_money() }}) as contact_cost,
     cast(plan.incentive_cost as {{ type_unit_money() }}) as incentive_cost,
-    plan.cost as expected_cost,
+    plan.total_cost as expected_cost,
     plan.incremental_margin as expected_incremental_margin,
-    cast(plan.incremental_margin - plan.cost as {{ type_unit_money() }}) as expected_return,
+    cast(plan.incremental_margin - plan.total_cost as {{ type_unit_money() }}) as expected_return,
     cast(plan.return_on_cost as {{ type_double() }}) as return_on_cost,
     plan.plan_rank,
     plan.cumulative_cost,

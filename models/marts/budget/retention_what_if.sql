@@ -1,6 +1,6 @@
--- Grain: one row per (policy_code, segment_key) of the active scheme: strategy_policy.csv (`current`)
--- and, where what_if_policy.csv names a segment of the scheme, the same with its cells (`what_if`),
--- both within the same budget.
+-- Grain: one row per (policy_code, segment_key) of the active scheme: strategy_policy.csv
+-- (`current`) and, where what_if_policy.csv names a segment of the scheme, the same with its cells
+-- (`what_if`), both within the same budget.
 {%- set double = type_double() %}
 {%- set total = type_unit_money_total() %}
 {%- set measures = [
@@ -79,7 +79,7 @@ totals as (
             end
         ) as treatable_count,
         sum(case when plan.is_treated then 1 else 0 end) as treated_count,
-        sum(case when plan.is_treated then plan.cost else 0 end) as planned_cost,
+        sum(case when plan.is_treated then plan.total_cost else 0 end) as planned_cost,
         sum(case when plan.is_treated then plan.incremental_margin else 0 end)
             as planned_incremental_margin
     from {{ ref('int_budget_plan') }} as plan

@@ -1,9 +1,8 @@
 -- Grain: one row per segment of the active scheme: when its strategy is due for review, what has
--- changed since the last time, and what to do with its budget.
--- Nobody logs reviews, so they fall every review_cadence_days from the first order in the data on:
--- the same data give the same days. What has changed is told from the latest grid date that is not
--- after the last review. Retention is that of the latest finished date, held against a finished date
--- at least as long before it.
+-- changed since the last time, and what to do with its budget. Nobody logs reviews, so they fall
+-- every review_cadence_days from the first order in the data on: the same data give the same days.
+-- What has changed is told from the latest grid date that is not after the last review. Retention
+-- is that of the latest finished date, held against a finished date at least as long before it.
 {%- set double = type_double() %}
 {%- set string = dbt.type_string() %}
 {%- set days_of_data = dbt.datediff(
@@ -15,6 +14,7 @@
 {%- set next_review = dbt.dateadd(
     'day', 'cadences.review_number * cadences.review_cadence_days', 'cadences.order_date'
 ) | trim %}
+{%- set days_until_due = dbt.datediff('as_of_date', 'review_due_date', 'day') | trim %}
 with
 
 current_dates as (
@@ -309,7 +309,7 @@ worded as (
             when 'suppressed' then 'No contact by policy'
             when 'empty' then 'Nobody is in the segment'
             when 'harmful'
-                then 'Experiments say that the strategy saves nobody: even the upper end is not above 0'
+                then 'Measured: the strategy saves nobody, even at the upper end of the interval'
             when 'cost_unknown' then 'The cost is not known (channel_costs.csv)'
             when 'nobody' then 'Nobody can be treated now: see exclusion_reason in the plan'
             when 'never_pays'
@@ -382,7 +382,7 @@ select
     {{ nine_digits('measured_save_rate_low') }} as measured_save_rate_low,
     {{ nine_digits('measured_save_rate_high') }} as measured_save_rate_high,
     save_rate,
-    cast({{ dbt.datediff('as_of_date', 'review_due_date', 'day') }} as integer) as days_until_due,
+    cast({{ days_until_due }} as integer) as days_until_due,
     coalesce(as_of_date = review_due_date, false) as is_due,
     last_review_date,
     review_due_date,

@@ -1,7 +1,7 @@
 -- Grain: one row per segment of the active scheme, empty ones too, at the current as-of date: what
 -- retention is worth there, and what treating everybody who can be reached would cost and bring.
--- All sums are over customers (int_treatment_options); means are over those expected to lapse, so that
--- lapses x value x save rate is the upside of the segment, but for who can not be reached.
+-- All sums are over customers (int_treatment_options); means are over those expected to lapse, so
+-- that lapses x value x save rate is the upside of the segment, but for who can not be reached.
 {%- set double = type_double() %}
 {%- set total = type_unit_money_total() %}
 with
@@ -67,9 +67,9 @@ totals as (
         sum(case when is_reachable then incremental_margin_{{ window }} end) as upside_{{ window }},
         {% endfor %}
         sum(case when is_reachable then 1 else 0 end) as reachable_count,
-        sum(case when is_reachable and cost is null then 1 else 0 end) as cost_unknown_count,
+        sum(case when is_reachable and total_cost is null then 1 else 0 end) as cost_unknown_count,
         sum(case when is_reachable then incremental_margin end) as upside,
-        sum(case when is_reachable then cost end) as treatment_cost
+        sum(case when is_reachable then total_cost end) as treatment_cost
     from options
     group by segment_key
 
