@@ -62,10 +62,12 @@ _COPIED = (
     "selectors.yml",
     "tests",
 )
-# Validation, propensity, discovered segments: nothing else is made of them.
+# Validation, propensity, discovered segments, measurement: nothing else is made of them.
 VALIDATION = (
     "intermediate.validation",
     "intermediate.discovery",
+    "intermediate.measurement",
+    "marts.measurement",
     "marts.validation",
     "marts.propensity",
     "marts.discovery",
@@ -95,10 +97,12 @@ _PARSED_VARS = (
     "products_table",
     "engagement_events_table",
     "campaign_contacts_table",
+    "experiment_assignments_table",
     "using_customers",
     "using_products",
     "using_engagement_events",
     "using_campaign_contacts",
+    "using_experiment_assignments",
     "customer_rfm_schema",
     "customer_rfm_name",
     "validation_severity",

@@ -26,6 +26,7 @@ from python_checks.dbt_project import (
     Project,
     Run,
     builds,
+    default_vars,
     object_frame,
     on,
 )
@@ -837,6 +838,16 @@ def test_a_partial_run_with_a_var_that_the_policy_was_not_checked_with_is_refuse
     assert not run.success
     assert "margin_rate 0.3" in run.log and "now they are margin_rate 0.1" in run.log
     assert changed == {}
+
+
+def run_with_every_var(project: Project) -> Run:
+    return project.dbt("run", "-s", "policy_gate", vars=default_vars() | {"margin_rat": 0.2})
+
+
+@builds(on("duckdb", run_with_every_var))
+def test_every_var_is_known_and_a_mistyped_one_is_told(built):
+    told = [line for line in built.warnings if "no such var" in line]
+    assert len(told) == 1 and "var margin_rat:" in told[0], told
 
 
 def run_without_required_column(project: Project) -> Run:

@@ -1,6 +1,6 @@
 -- Every source row is either accepted or rejected with a reason. An entity that is not in use has
 -- no rows.
-{%- set entities = ['engagement_events', 'campaign_contacts'] %}
+{%- set entities = ['engagement_events', 'campaign_contacts', 'experiment_assignments'] %}
 with
 
 {% for entity in entities %}

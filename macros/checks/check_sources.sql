@@ -20,10 +20,7 @@
         if is_using(entity) and 'model.rfm_retention.base_' ~ entity in selected_resources -%}
         {%- set relation = source_relation(entity) -%}
         {%- set table_name = relation.schema ~ "." ~ relation.identifier -%}
-        {%- set existing = {} -%}
-        {%- for column in adapter.get_columns_in_relation(relation) -%}
-            {%- do existing.update({column.name: column.dtype}) -%}
-        {%- endfor -%}
+        {%- set existing = table_columns(entity) -%}
         {%- set mapped = var(entity ~ '_columns') or {} -%}
         {%- if not existing -%}
             {%- do problems.append(

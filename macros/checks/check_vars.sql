@@ -154,8 +154,8 @@
     {%- set known = (whole_numbers.keys() | list) + (numbers.keys() | list) + [
         'tie_method', 'rfm_basis', 'history_grain', 'retention_budget', 'high_touch_capacity',
         'retention_value_window', 'count_zero_value_orders', 'as_of_date',
-        'latest_plausible_date', 'lookback_days', 'phone_country_code', 'score_group', 'source_schema', 'segment_scheme',
-        'customer_rfm_name', 'customer_rfm_schema',
+        'latest_plausible_date', 'lookback_days', 'phone_country_code', 'score_group', 'source_schema',
+        'segment_scheme', 'customer_rfm_name', 'customer_rfm_schema', 'validation_severity',
     ] + entity_vars['using'] + entity_vars['table'] + entity_vars['columns'] -%}
     {%- for name in invocation_args_dict.get('vars') or {} if name not in known -%}
         {%- do exceptions.warn(

@@ -85,6 +85,10 @@
     another key. A rationale may be reworded. -#}
 {% macro slices_key() %}
     {%- if not execute or invocation_args_dict.get('empty') -%}{{ return('') }}{%- endif -%}
+    {%- set name = 'key of the policy, looking back' if model.config.meta.looks_back
+        else 'key of the policy' -%}
+    {%- set known = remembered(name) -%}
+    {%- if known is not none -%}{{ return(known) }}{%- endif -%}
     {%- set parts = [] -%}
     {%- for seed in policy_seeds() if model.config.meta.looks_back or seed in slice_seeds() -%}
         {%- set columns = adapter.get_columns_in_relation(ref(seed)) | map(attribute='name')
@@ -100,7 +104,7 @@
             first_date | string, var('history_grain'), var('segment_scheme'), var('min_stay_days'),
         ]) -%}
     {%- endif -%}
-    {{ return(local_md5(tojson(parts))) }}
+    {{ return(remember(name, local_md5(tojson(parts)))) }}
 {% endmacro %}
 
 

@@ -1,3 +1,16 @@
+{#- The columns of an entity's source table as {name: type}; none of them where there is no such
+    table. Asked once a run. -#}
+{% macro table_columns(entity) %}
+    {%- set known = remembered('columns of ' ~ entity) -%}
+    {%- if known is not none -%}{{ return(known) }}{%- endif -%}
+    {%- set existing = {} -%}
+    {%- for column in adapter.get_columns_in_relation(source_relation(entity)) -%}
+        {%- do existing.update({column.name: column.dtype}) -%}
+    {%- endfor -%}
+    {{ return(remember('columns of ' ~ entity, existing)) }}
+{% endmacro %}
+
+
 {#- Which column of the user's table feeds each of our columns, and of what type it is.
 
     Returns {our name: {'name': their name or none, 'type': type family, 'kind': kind}}. A column
@@ -6,11 +19,7 @@
 {% macro source_columns(entity) %}
     {%- set spec = source_entities()[entity] -%}
     {%- set mapped = var(entity ~ '_columns', {}) or {} -%}
-    {%- set existing = {} -%}
-    {%- for column in adapter.get_columns_in_relation(source_relation(entity)) -%}
-        {%- do existing.update({column.name: column.dtype}) -%}
-    {%- endfor -%}
-
+    {%- set existing = table_columns(entity) -%}
     {%- set columns = {} -%}
     {%- for name, column in spec['columns'].items() -%}
         {%- set theirs = mapped[name] if name in mapped else find_column(name, existing) -%}
@@ -67,10 +76,7 @@
     {%- set wanted = parts[1:] | join('.') if explicit else setting | string -%}
     {%- for entity in ([parts[0]] if explicit else ['customers', 'sales']) if is_using(entity) -%}
         {%- set mapped = var(entity ~ '_columns', {}) or {} -%}
-        {%- set existing = {} -%}
-        {%- for column in adapter.get_columns_in_relation(source_relation(entity)) -%}
-            {%- do existing.update({column.name: column.dtype}) -%}
-        {%- endfor -%}
+        {%- set existing = table_columns(entity) -%}
         {%- set column = find_column(mapped.get(wanted, wanted), existing) -%}
         {%- if column is not none -%}
             {{ return({'entity': entity, 'column': column}) }}

@@ -1,6 +1,6 @@
 {#- What each source may hold: our column name, its kind, and whether the build can do without it.
-    Kinds: id, date, timestamp, money, number, boolean, consent (a boolean that can be unknown),
-    text. -#}
+    Kinds: id, date, timestamp, money, number, share (a number with nine digits), boolean, consent (a
+    boolean that can be unknown), text. -#}
 {% macro source_entities() %}
     {{ return({
         'sales': {
@@ -69,6 +69,20 @@
                 'channel': {'kind': 'text'},
                 'contact_cost': {'kind': 'money'},
                 'incentive_cost': {'kind': 'money'},
+            },
+        },
+        'experiment_assignments': {
+            'default_table': 'fact_experiment_assignments',
+            'optional': true,
+            'columns': {
+                'experiment_code': {'kind': 'id', 'required': true},
+                'customer_id': {'kind': 'id', 'required': true},
+                'arm': {'kind': 'text', 'required': true},
+                'is_control': {'kind': 'consent', 'required': true},
+                'assigned_at': {'kind': 'date', 'required': true},
+                'segment_code': {'kind': 'text'},
+                'pre_period_revenue': {'kind': 'money'},
+                'planned_share': {'kind': 'share'},
             },
         },
     }) }}

@@ -136,3 +136,16 @@
             end
     end
 {%- endmacro %}
+
+
+{#- The 97.5 % quantile of Student's distribution, for intervals of 95 %. `df`: degrees of freedom of
+    at least one, whole or not. A polynomial for its logarithm in 1 / df, to 1e-9 relative. -#}
+{% macro student_975(df) -%}
+    {%- set inverse = '(1 / cast(' ~ df ~ ' as ' ~ type_double() ~ '))' -%}
+    exp({{ polynomial(inverse, [
+        '0.02063575379990486', '-0.19281551488756649', '0.8090591522843174', '-2.001609841123585',
+        '3.2104469987147715', '-3.4447249255938743', '2.471939453360183', '-1.2133844434427123',
+        '0.49762609574766925', '-0.1295005532825855', '-0.2283771439608362', '0.1519148393871035',
+        '0.7075898134816462', '1.210364653615175', '0.6729260979407394',
+    ]) }})
+{%- endmacro %}

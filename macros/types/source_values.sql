@@ -36,6 +36,8 @@
         {{ source_decimal(expression, family, type_money()) }}
     {%- elif kind == 'number' -%}
         {{ source_decimal(expression, family, type_quantity()) }}
+    {%- elif kind == 'share' -%}
+        {{ source_decimal(expression, family, type_share()) }}
     {%- elif kind == 'timestamp' -%}
         {{ source_timestamp(expression, family) }}
     {%- elif kind == 'boolean' -%}
@@ -46,8 +48,8 @@
         {{ bytewise(source_text(expression, family) | trim) }}
     {%- else -%}
         {{ exceptions.raise_compiler_error(
-            "source_value: kind must be id, date, timestamp, money, number, boolean, consent or text,"
-            ~ " got " ~ kind
+            "source_value: kind must be id, date, timestamp, money, number, share, boolean, consent or"
+            ~ " text, got " ~ kind
         ) }}
     {%- endif -%}
 {% endmacro %}

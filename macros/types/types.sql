@@ -64,6 +64,14 @@
 {% macro type_quantity() %}numeric(18, 4){% endmacro %}
 
 
+{#- A planned share: a third needs more digits than a quantity has. -#}
+{% macro type_share() %}numeric(24, 9){% endmacro %}
+
+
+{#- Money per customer, with digits below the cent: a lift is a small difference of means. -#}
+{% macro type_money_rate() %}numeric(24, 9){% endmacro %}
+
+
 {#- Sums of event weights: exact, so that no engine ranks them differently. -#}
 {% macro type_weight() %}numeric(18, 6){% endmacro %}
 

@@ -1,0 +1,192 @@
+-- Grain: one row per (experiment_code, customer_id): what a member did within the window
+-- [assigned_on, assigned_on + the var retention_horizon_days), and whether that is over.
+-- Zeros where the member did nothing; only finished windows count in the figures (is_finished).
+-- Contacts are those of the campaign that has the experiment's code, up to the end of the window: null
+-- where the contacts source is not in use or has none of that campaign.
+-- Margin is by product where products with a margin_rate (−1 to 1) are in use, else by the var margin_rate.
+{%- set horizon = var('retention_horizon_days') | int %}
+{%- set margin_rate = "cast({0} as numeric(9, 6))".format(var('margin_rate')) %}
+with
+
+members as (
+
+    select
+        members.experiment_code,
+        members.customer_id,
+        members.arm,
+        members.segment_key,
+        members.given_pre_period_revenue,
+        members.is_control,
+        members.assigned_on,
+        cast({{ dbt.dateadd('day', -horizon, 'members.assigned_on') }} as date) as before_date,
+        cast({{ dbt.dateadd('day', horizon, 'members.assigned_on') }} as date) as end_date,
+        current_dates.as_of_date
+    from {{ ref('int_experiment_members') }} as members
+    left join {{ ref('int_as_of_dates') }} as current_dates
+        on current_dates.is_current
+
+),
+
+order_sums as (
+
+    select
+        members.experiment_code,
+        members.customer_id,
+        sum(case when orders.sale_date >= members.assigned_on then orders.order_count else 0 end)
+            as order_count,
+        sum(case when orders.sale_date >= members.assigned_on then orders.net_revenue else 0 end)
+            as revenue,
+        sum(case when orders.sale_date >= members.assigned_on then orders.return_amount else 0 end)
+            as return_amount,
+        sum(case when orders.sale_date < members.assigned_on then orders.net_revenue else 0 end)
+            as pre_period_revenue
+    from members
+    inner join {{ ref('int_orders') }} as orders
+        on
+            members.customer_id = orders.customer_id
+            and members.before_date <= orders.sale_date
+            and members.end_date > orders.sale_date
+    where members.end_date <= members.as_of_date
+    group by members.experiment_code, members.customer_id
+
+),
+
+product_margins as (
+
+    select
+        product_id,
+        margin_rate - {{ margin_rate }} as rate_difference
+    from {{ ref('stg_products') }}
+    where margin_rate >= -1 and margin_rate <= 1
+
+),
+
+margin_differences as (
+
+    select
+        members.experiment_code,
+        members.customer_id,
+        sum(item_days.net_revenue * product_margins.rate_difference) as margin_difference
+    from members
+    inner join {{ ref('int_item_days') }} as item_days
+        on
+            members.customer_id = item_days.customer_id
+            and members.assigned_on <= item_days.sale_date
+            and members.end_date > item_days.sale_date
+    inner join product_margins
+        on item_days.product_id = product_margins.product_id
+    where {{ is_using('products') | lower }} and members.end_date <= members.as_of_date
+    group by members.experiment_code, members.customer_id
+
+),
+
+contacts as (
+
+    select
+        contacts.campaign_id,
+        contacts.customer_id,
+        contacts.contact_cost,
+        contacts.incentive_cost,
+        contacts.contact_date
+    from {{ ref('stg_campaign_contacts') }} as contacts
+    inner join {{ ref('int_as_of_dates') }} as current_dates
+        on contacts.contact_date < current_dates.as_of_date and current_dates.is_current
+
+),
+
+contacted_campaigns as (
+
+    select distinct campaign_id
+    from contacts
+
+),
+
+contact_sums as (
+
+    select
+        members.experiment_code,
+        members.customer_id,
+        count(*) as contact_count,
+        count(
+            case when contacts.contact_cost is null and contacts.incentive_cost is null then 1 end
+        ) as costless_contact_count,
+        count(
+            case when contacts.contact_cost is null or contacts.incentive_cost is null then 1 end
+        ) as partly_costed_contact_count,
+        sum(coalesce(contacts.contact_cost, 0) + coalesce(contacts.incentive_cost, 0)) as cost
+    from members
+    inner join contacts
+        on
+            members.experiment_code = contacts.campaign_id
+            and members.customer_id = contacts.customer_id
+            and members.end_date > contacts.contact_date
+    group by members.experiment_code, members.customer_id
+
+),
+
+-- Customers who are in another experiment within the same days; campaigns without assignments are no
+-- experiments.
+overlapping as (
+
+    select distinct
+        members.experiment_code,
+        members.customer_id
+    from members
+    inner join {{ ref('int_experiment_members') }} as others
+        on
+            members.customer_id = others.customer_id
+            and members.before_date < others.assigned_on
+            and members.end_date > others.assigned_on
+            and members.experiment_code <> others.experiment_code
+    where others.assignment_origin <> 'campaign_contacts'
+
+)
+
+select
+    members.experiment_code,
+    members.customer_id,
+    members.arm,
+    members.segment_key,
+    coalesce(members.end_date <= members.as_of_date, false) as is_finished,
+    coalesce(order_sums.order_count > 0, false) as is_retained,
+    case
+        when contacted_campaigns.campaign_id is not null then contact_sums.contact_count is not null
+    end as is_contacted,
+    overlapping.customer_id is not null as is_in_other_experiment,
+    cast(coalesce(order_sums.order_count, 0) as integer) as order_count,
+    cast(coalesce(order_sums.revenue, 0) as {{ type_money() }}) as revenue,
+    cast(coalesce(order_sums.return_amount, 0) as {{ type_money() }}) as return_amount,
+    cast(
+        coalesce(order_sums.revenue, 0) * {{ margin_rate }}
+        + coalesce(margin_differences.margin_difference, 0) as {{ type_money() }}
+    ) as margin,
+    cast(
+        coalesce(members.given_pre_period_revenue, order_sums.pre_period_revenue, 0)
+        as {{ type_money() }}
+    ) as pre_period_revenue,
+    cast(coalesce(contact_sums.contact_count, 0) as integer) as contact_count,
+    cast(coalesce(contact_sums.costless_contact_count, 0) as integer) as costless_contact_count,
+    cast(coalesce(contact_sums.partly_costed_contact_count, 0) as integer)
+        as partly_costed_contact_count,
+    cast(coalesce(contact_sums.cost, 0) as {{ type_money() }}) as cost,
+    members.assigned_on,
+    members.end_date
+from members
+left join order_sums
+    on
+        members.experiment_code = order_sums.experiment_code
+        and members.customer_id = order_sums.customer_id
+left join margin_differences
+    on
+        members.experiment_code = margin_differences.experiment_code
+        and members.customer_id = margin_differences.customer_id
+left join contacted_campaigns
+    on members.experiment_code = contacted_campaigns.campaign_id
+left join contact_sums
+    on
+        members.experiment_code = contact_sums.experiment_code
+        and members.customer_id = contact_sums.customer_id
+left join overlapping
+    on
+        members.experiment_code = overlapping.experiment_code
+        and members.customer_id = overlapping.customer_id

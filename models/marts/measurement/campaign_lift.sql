@@ -1,0 +1,312 @@
+-- Grain: one row per (experiment_code, segment_key or `(total)`, arm other than control): what the
+-- campaign changed, as the difference to the control among all customers assigned (intention to
+-- treat), contacted or not.
+-- Null, never 0, where a figure cannot be had; `note` says why.
+{{ config(
+    indexes=[
+        {'columns': ['experiment_code', 'segment_key', 'arm'], 'unique': true},
+    ] if target.type == 'postgres' else []
+) }}
+{%- set double = type_double() %}
+{%- set srm_limit = '0.001' %}
+with
+
+contrasts as (
+
+    select
+        *,
+        cast(treated_assigned_count as {{ double }}) as treated_size,
+        cast(control_assigned_count as {{ double }}) as control_size
+    from {{ ref('int_experiment_contrasts') }}
+
+),
+
+experiments as (
+
+    select * from {{ ref('int_experiments') }}
+
+),
+
+tests as (
+
+    select * from {{ ref('int_experiment_tests') }}
+
+),
+
+-- Sizes that were not drawn as planned spoil every segment of an experiment.
+mismatches as (
+
+    select
+        experiment_code,
+        min(srm_p_value) as least_srm_p_value
+    from tests
+    where segment_key = '(total)'
+    group by experiment_code
+
+),
+
+joined as (
+
+    select
+        contrasts.*,
+        experiments.assignment_origin,
+        experiments.control_arm,
+        experiments.mixed_arms,
+        experiments.horizon_days,
+        experiments.control_arm_count,
+        experiments.rejected_count,
+        experiments.plan_problem,
+        experiments.has_contacts,
+        experiments.is_unmixed,
+        experiments.is_finished,
+        experiments.first_assigned_on,
+        experiments.last_assigned_on,
+        tests.treated_rate,
+        tests.control_rate,
+        tests.pooled_rate,
+        tests.has_retention,
+        tests.retention_lift,
+        tests.retention_lift_low,
+        tests.retention_lift_high,
+        tests.retention_p_value,
+        tests.retention_adjusted_p_value,
+        tests.retention_relative_lift,
+        tests.retention_relative_lift_low,
+        tests.retention_relative_lift_high,
+        tests.revenue_lift,
+        tests.revenue_lift_low,
+        tests.revenue_lift_high,
+        tests.revenue_p_value,
+        tests.revenue_adjusted_p_value,
+        tests.margin_lift,
+        tests.margin_lift_low,
+        tests.margin_lift_high,
+        tests.cuped_lift,
+        tests.cuped_lift_low,
+        tests.cuped_lift_high,
+        tests.cuped_p_value,
+        tests.cuped_adjusted_p_value,
+        tests.srm_p_value,
+        tests.detectable_lift,
+        experiments.is_unmixed
+        and contrasts.treated_assigned_count > 0
+        and contrasts.control_assigned_count > 0 as is_comparable,
+        coalesce(
+            least(tests.srm_p_value, mismatches.least_srm_p_value) < {{ srm_limit }}, false
+        ) as is_mismatched,
+        {{ known_cost('experiments.has_contacts', 'contrasts.treated_contact_count',
+            'contrasts.treated_costless_contact_count', 'contrasts.treated_cost') }} as cost
+    from contrasts
+    inner join experiments
+        on contrasts.experiment_code = experiments.experiment_code
+    inner join tests
+        on
+            contrasts.experiment_code = tests.experiment_code
+            and contrasts.segment_key = tests.segment_key
+            and contrasts.arm = tests.arm
+    left join mismatches
+        on contrasts.experiment_code = mismatches.experiment_code
+
+),
+
+-- The tests go by the normal distribution: five customers at least are expected in each of the four
+-- cells, and both arms have 30.
+judged as (
+
+    select
+        *,
+        case
+            when is_comparable
+                then treated_revenue
+                    - {{ money_per('control_revenue * treated_assigned_count',
+                        'control_assigned_count') }}
+        end as incremental_revenue,
+        case
+            when is_comparable
+                then treated_margin
+                    - {{ money_per('control_margin * treated_assigned_count',
+                        'control_assigned_count') }}
+        end as incremental_margin,
+        retention_lift * treated_size as incremental_retained,
+        coalesce(
+            has_retention
+            and not is_mismatched
+            and least(treated_size, control_size) >= 30
+            and least(treated_size, control_size) * least(pooled_rate, 1 - pooled_rate) >= 5,
+            false
+        ) as is_adequate
+    from joined
+
+),
+
+decided as (
+
+    select
+        *,
+        case
+            when not is_comparable then cast(null as {{ dbt.type_string() }})
+            when is_adequate and retention_adjusted_p_value < 0.05 and retention_lift_low > 0
+                then 'works'
+            when is_adequate and retention_adjusted_p_value < 0.05 and retention_lift_high < 0
+                then 'harms'
+            else 'cannot tell yet'
+        end as verdict
+    from judged
+
+)
+
+select
+    experiment_code,
+    segment_key,
+    arm,
+    assignment_origin,
+    control_arm,
+    horizon_days,
+    treated_assigned_count as assigned_count,
+    control_assigned_count as control_count,
+    treated_all_count - treated_assigned_count as unfinished_count,
+    control_all_count - control_assigned_count as control_unfinished_count,
+    case when has_contacts then treated_contacted_count end as contacted_count,
+    treated_retained_count as retained_count,
+    control_retained_count,
+    treated_rate as retention_treated,
+    control_rate as retention_control,
+    retention_lift,
+    retention_lift_low,
+    retention_lift_high,
+    retention_p_value as retention_lift_p_value,
+    retention_adjusted_p_value as retention_lift_adjusted_p_value,
+    retention_relative_lift,
+    retention_relative_lift_low,
+    retention_relative_lift_high,
+    incremental_retained,
+    retention_lift_low * treated_size as incremental_retained_low,
+    retention_lift_high * treated_size as incremental_retained_high,
+    case
+        when is_comparable
+            then cast({{ money_per('treated_revenue', 'treated_assigned_count') }} as {{ type_money() }})
+    end as revenue_per_treated,
+    case
+        when is_comparable
+            then cast({{ money_per('control_revenue', 'control_assigned_count') }} as {{ type_money() }})
+    end as revenue_per_control,
+    {% for column in [
+        'revenue_lift', 'revenue_lift_low', 'revenue_lift_high',
+    ] %}
+    cast({{ column }} as {{ type_money_rate() }}) as {{ column }},
+    {% endfor %}
+    revenue_p_value as revenue_lift_p_value,
+    revenue_adjusted_p_value as revenue_lift_adjusted_p_value,
+    cuped_theta,
+    {% for column in ['cuped_lift', 'cuped_lift_low', 'cuped_lift_high'] %}
+    cast({{ column }} as {{ type_money_rate() }}) as {{ column }},
+    {% endfor %}
+    cuped_p_value as cuped_lift_p_value,
+    cuped_adjusted_p_value as cuped_lift_adjusted_p_value,
+    cast(incremental_revenue as {{ type_money_total() }}) as incremental_revenue,
+    cast(revenue_lift_low * treated_size as {{ type_money_total() }}) as incremental_revenue_low,
+    cast(revenue_lift_high * treated_size as {{ type_money_total() }}) as incremental_revenue_high,
+    cast(incremental_margin as {{ type_money_total() }}) as incremental_margin,
+    cast(margin_lift_low * treated_size as {{ type_money_total() }}) as incremental_margin_low,
+    cast(margin_lift_high * treated_size as {{ type_money_total() }}) as incremental_margin_high,
+    cast(cost as {{ type_money_total() }}) as cost,
+    case
+        when retention_lift_low > 0
+            then cast(cast(cost as {{ double }}) / incremental_retained as {{ type_money_total() }})
+    end as cost_per_incremental_retained,
+    cast(incremental_margin as {{ double }}) / cast(cost as {{ double }}) as return_on_spend,
+    case when has_contacts then control_contacted_count end as contaminated_count,
+    case
+        when has_contacts
+            then cast(control_contacted_count as {{ double }}) / nullif(control_size, 0)
+    end as contamination_share,
+    treated_overlapping_count + control_overlapping_count as overlapping_count,
+    srm_p_value,
+    detectable_lift,
+    verdict,
+    is_finished,
+    is_adequate,
+    first_assigned_on,
+    last_assigned_on,
+    {{ notes([
+        ["not is_unmixed", dbt.concat([
+            "'No lift: some customers of the arm '", 'mixed_arms',
+            "' are marked as control and some are not'",
+        ])],
+        ["is_unmixed and control_arm_count = 0",
+            "'No lift: the experiment has no control arm'"],
+        ["control_arm_count > 1", dbt.concat([
+            "'The control arms '", 'control_arm', "' are taken together'",
+        ])],
+        ["is_unmixed and control_arm_count > 0 and control_all_count = 0",
+            "'No lift: the control has nobody here'"],
+        ["treated_all_count = 0", "'No lift: the arm has nobody here'"],
+        ["is_unmixed and control_all_count > 0 and treated_all_count > 0 and not is_comparable",
+            "'No lift yet: nobody of the arm or of the control is through all days of the window'"],
+        ["treated_all_count + control_all_count > treated_assigned_count + control_assigned_count",
+            dbt.concat([
+                number_text('treated_all_count + control_all_count - treated_assigned_count'
+                    ~ ' - control_assigned_count'), "' of '",
+                number_text('treated_all_count + control_all_count'),
+                "' customers still have days to go and do not count yet'",
+        ])],
+        ["is_comparable and pooled_rate = 0",
+            "'Nobody was retained in the arm or in the control: retention has no lift'"],
+        ["is_comparable and pooled_rate = 1",
+            "'Everybody was retained in the arm and in the control: retention has no lift'"],
+        ["has_retention and control_retained_count = 0",
+            "'Nobody was retained in the control: there is no relative lift'"],
+        ["has_retention and treated_retained_count = 0",
+            "'Nobody was retained in the arm: the relative lift has no interval'"],
+        ["is_comparable and least(treated_size, control_size) < 2",
+            "'Revenue needs two customers in the arm and in the control for an interval'"],
+        ["is_comparable and least(treated_size, control_size) >= 2 and revenue_p_value is null",
+            "'Revenue does not vary within the arm and the control: it has no interval'"],
+        ["is_comparable and cuped_lift is null",
+            "'Revenue before the assignment does not vary: no CUPED'"],
+        ["is_mismatched",
+            "'The sizes of the arms do not fit the planned shares: the lift cannot be trusted'"],
+        ["plan_problem is not null", dbt.concat([
+            "'No check of the sizes of the arms: '", 'plan_problem',
+        ])],
+        ["not has_contacts",
+            "'No contact of this campaign is known: no cost and no contamination'"],
+        ["has_contacts and treated_contact_count = 0",
+            "'Nobody of the arm was contacted: no cost'"],
+        ["has_contacts and treated_costless_contact_count > 0", dbt.concat([
+            number_text('treated_costless_contact_count'),
+            "' contacts of the arm have no cost: the cost is unknown'",
+        ])],
+        ["has_contacts and treated_contact_count > 0 and cost is null"
+            ~ " and treated_costless_contact_count = 0",
+            "'The contacts of the arm cost 0, which is taken for unknown'"],
+        ["cost is not null and treated_partly_costed_contact_count > 0", dbt.concat([
+            number_text('treated_partly_costed_contact_count'),
+            "' contacts have only the cost of the contact or only that of the incentive: the other'",
+            "' is taken for none'",
+        ])],
+        ["cost is not null and has_retention and retention_lift_low <= 0",
+            "'No cost per retained customer: the interval of the lift includes 0 or lies below it'"],
+        ["has_contacts and control_contacted_count > 0", dbt.concat([
+            number_text('control_contacted_count'), "' of '", number_text('control_assigned_count'),
+            "' controls were contacted'",
+        ])],
+        ["treated_overlapping_count + control_overlapping_count > 0", dbt.concat([
+            number_text('treated_overlapping_count + control_overlapping_count'), "' of '",
+            number_text('treated_assigned_count + control_assigned_count'),
+            "' customers are in another experiment whose days overlap'",
+        ])],
+        ["rejected_count > 0", dbt.concat([
+            number_text('rejected_count'),
+            "' rows of the experiment are rejected (stg_experiment_assignments_rejected)'",
+        ])],
+        ["verdict = 'cannot tell yet' and has_retention and not is_adequate and not is_mismatched",
+            "'Too few customers to judge'"],
+        ["verdict = 'cannot tell yet' and detectable_lift is not null", dbt.concat([
+            "'These sizes find a lift of '", percent_text('detectable_lift'),
+            "' points or more (80 % power)'",
+        ])],
+        ["verdict = 'cannot tell yet' and has_retention and detectable_lift is null",
+            "'These sizes find no lift at 80 % power however large'"],
+    ]) }} as note
+from decided
