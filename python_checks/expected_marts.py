@@ -894,6 +894,20 @@ def _customer_rfm(scored: _Scored) -> pd.DataFrame:
     return _rows(columns, records)
 
 
+_MEASURES = {
+    "sales": {
+        "recency": "Recency (days since the last order)",
+        "frequency": "Frequency (orders)",
+        "monetary": "Monetary value (net revenue)",
+    },
+    "activity": {
+        "recency": "Recency (days since the last activity)",
+        "frequency": "Frequency (orders and weighted events)",
+        "monetary": "Monetary value (value of orders and events)",
+    },
+}
+
+
 def _cut_points(scored: _Scored, policy: Policy, settings: Mapping[str, Any]) -> pd.DataFrame:
     fixed = set(policy.fixed_cut_points["dimension"].str.strip())
     drift = _drift(scored, settings["retention_horizon_days"])
@@ -910,12 +924,29 @@ def _cut_points(scored: _Scored, policy: Policy, settings: Mapping[str, Any]) ->
             note = "The date that others are compared with"
         elif index - by_chance <= limit:
             note = "The boundaries hold"
-        elif settings["lookback_days"] is None and row["dimension"] != "recency":
-            note = "Moved, since orders and revenue of all history only pile up: set lookback_days to compare like with like"
-        elif row["is_fixed"]:
-            note = "Moved: fewer or more customers than then reach the boundaries; set them anew in fixed_cut_points.csv"
         else:
-            note = "Moved: a score means another value than then; hold the boundaries in fixed_cut_points.csv where reports compare scores over time"
+            what = _MEASURES[settings["rfm_basis"]][row["dimension"]]
+            shown = Decimal(repr(index)).quantize(Decimal("0.001"), "ROUND_HALF_UP")
+            note = (
+                f"{what} has moved since {first.date()} (population stability index {shown}; the var"
+                f" max_stability_index allows {settings['max_stability_index']} beyond chance)"
+            )
+            if settings["lookback_days"] is None and row["dimension"] != "recency":
+                note += (
+                    ": without lookback_days orders and revenue only pile up. Set lookback_days to"
+                    " compare like with like"
+                )
+            elif row["is_fixed"]:
+                note += (
+                    ". More or fewer customers reach the fixed cut points than on that date: set them"
+                    " anew in fixed_cut_points.csv"
+                )
+            else:
+                note += (
+                    ". The cut points have moved along: the same score stands for other values than on"
+                    " that date. Do not compare scores of the two dates, or hold the cut points in"
+                    " fixed_cut_points.csv"
+                )
         records.append(row | {"stability_note": note})
     return _rows(
         "as_of_date score_group dimension score lowest_value highest_value customer_count is_fixed"

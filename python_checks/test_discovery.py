@@ -33,6 +33,7 @@ TABLES = {
         "discovered_segment_crosswalk",
         "customer_segments",
         "customer_segment_history",
+        "build_warnings",
     ],
 }
 
@@ -45,6 +46,7 @@ def build_discovered(project: Project) -> dict[str, pd.DataFrame]:
     run = project.dbt(
         "build",
         *("--select", "+marts.discovery", "+customer_segments", "segment_strategies"),
+        "+build_warnings",
         *("--exclude-resource-type", "unit_test", "--indirect-selection", "cautious"),
         vars={"latest_plausible_date": LATEST, "segment_scheme": "discovered"},
     )
@@ -57,7 +59,8 @@ def build_discovered(project: Project) -> dict[str, pd.DataFrame]:
         "run",
         *("--select", "int_discovery_choices", "int_discovered_profiles", "int_discovered_cells"),
         *("discovered_segments", "discovered_segment_choices", "segment_score_cells"),
-        *("customer_segment_history", "customer_segments"),
+        *("customer_segment_history", "customer_segments", "segment_rule_coverage"),
+        *("segment_summary", "build_warnings"),
         vars={
             "latest_plausible_date": LATEST,
             "segment_scheme": "discovered",
@@ -66,6 +69,7 @@ def build_discovered(project: Project) -> dict[str, pd.DataFrame]:
     )
     assert run.success, run.problems
     names = ("discovered_segment_choices", "discovered_segments", "customer_segments")
+    names += ("build_warnings",)
     return found | {f"without: {name}": project.read(f"rfm_marts.{name}") for name in names}
 
 
@@ -152,6 +156,10 @@ def test_clusters_equal_those_of_scikit_learn(built):
         if share < 0.01:
             silhouettes.pop(count)
             assert row["reason"] == "The smallest cluster is below min_segment_share"
+        elif round(share * weights.sum()) < 30:
+            silhouettes.pop(count)
+            assert row["reason"] == "The smallest cluster has fewer than 30 customers"
+    assert {"The smallest cluster has fewer than 30 customers"} <= set(choices["reason"])
     taken = choices[choices["is_chosen"]]
     assert list(taken.index) == [max(silhouettes, key=lambda count: silhouettes[count])]
 
@@ -168,11 +176,9 @@ def test_clusters_equal_those_of_scikit_learn(built):
     assert sorted(segments["customer_count"]) == sizes
     value = (segments["frequency_centre"] + segments["monetary_centre"]).tolist()
     assert value == sorted(value, reverse=True)
-    for row in segments.itertuples():
-        recency, worth = row.segment_code.split("_")
-        assert recency == _level(row.recency_centre, ["silent", "fading", "recent"])
-        middle = (row.frequency_centre + row.monetary_centre) / 2
-        assert worth == _level(middle, ["low", "middle", "high"])
+    names = pd.Series(expected_names(segments), segments.index)
+    assert names.tolist() == segments["segment_code"].tolist()
+    assert min(sizes) >= 30
     crosswalk = built["discovered_segment_crosswalk"]
     for scheme, rows in crosswalk.groupby("segment_scheme"):
         assert rows["customer_count"].sum() == weights.sum(), scheme
@@ -180,6 +186,29 @@ def test_clusters_equal_those_of_scikit_learn(built):
         assert by_cluster.tolist() == segments["customer_count"].tolist()
         assert np.allclose(rows.groupby("cluster_number")["share_of_cluster"].sum(), 1)
         assert np.allclose(rows.groupby("segment_key")["share_of_segment"].sum(), 1)
+
+
+def expected_names(segments: pd.DataFrame) -> list[str]:
+    """What the clusters are called, from the most valuable one down."""
+    recencies = [
+        _level(value, ["silent", "fading", "recent"]) for value in segments["recency_centre"]
+    ]
+    values = [
+        (row.frequency_centre + row.monetary_centre) / 2 for row in segments.itertuples()
+    ]
+    names: list[str] = [""] * len(segments)
+    for recency in set(recencies):
+        places = [place for place, name in enumerate(recencies) if name == recency]
+        levels = [_level(values[place], ["low", "middle", "high"]) for place in places]
+        if len(places) == 2 and len(set(levels)) == 1:
+            above = sum(values[place] for place in places) > 0
+            levels = ["high", "middle"] if above else ["middle", "low"]
+        elif len(places) > 2:
+            levels = ["low", "middle", "high"]
+            levels = [levels[3 * (len(places) - 1 - n) // len(places)] for n in range(len(places))]
+        for place, level in zip(places, levels, strict=True):
+            names[place] = f"{recency}_{level}"
+    return names
 
 
 def _level(value: Any, names: list[str]) -> str:
@@ -215,3 +244,22 @@ def test_without_clusters_the_rules_of_the_scheme_count(built):
     value = {1: "low", 2: "low", 3: "middle", 4: "high", 5: "high"}
     expected = scored["recency_score"].map(recency) + "_" + scored["monetary_score"].map(value)
     assert (scored["segment_code"] == expected).all() and scored["segment_code"].nunique() > 5
+
+
+@builds(*[on(target, build_discovered) for target in ENGINES])
+def test_names_that_no_cluster_has_are_no_mistake(built):
+    used = set(built["discovered_segments"]["segment_code"])
+    assert len(used) < 9
+    warnings = built["build_warnings"]
+    rules = warnings[warnings["warning_code"] == "unreachable_rule"]["subject"]
+    assert not rules.str.startswith("discovered ").any()
+    assert not (warnings["warning_code"] == "small_segment").any()
+    # While there are no clusters the rules count, and so does the size of what they make.
+    warnings = built["without: build_warnings"]
+    customers = built["without: customer_segments"]
+    sizes = customers[customers["is_scored"]]["segment_key"].value_counts() / len(customers)
+    large = set(sizes[sizes >= 0.5].index)
+    named = [f"discovered:{recency}_{value}" for recency in ("recent", "fading", "silent")
+             for value in ("high", "middle", "low")]
+    small = warnings[warnings["warning_code"] == "small_segment"]["subject"]
+    assert set(small) == set(named) - large

@@ -269,7 +269,7 @@ class Variant:
     seed_rows: Mapping[str, str] = field(default_factory=dict)
 
 
-def _few_segments(tiles: int) -> dict[str, str]:
+def few_segments(tiles: int) -> dict[str, str]:
     """A scheme of two segments for another number of tiles."""
     scheme = f"scheme_of_{tiles}"
     half = (tiles + 1) // 2 + 1
@@ -328,19 +328,19 @@ VARIANTS = {
         }
     ),
     "three_tiles": Variant(
-        {"score_tiles": 3, "segment_scheme": "scheme_of_3"}, _few_segments(3)
+        {"score_tiles": 3, "segment_scheme": "scheme_of_3"}, few_segments(3)
     ),
     "four_tiles_fixed": Variant(
         {"score_tiles": 4, "segment_scheme": "scheme_of_4", "tie_method": "split"},
         {
-            **_few_segments(4),
+            **few_segments(4),
             "fixed_cut_points": "frequency,2,10,orders\nfrequency,3,20.5,orders\n"
             "frequency,4,50,orders\n",
         },
     ),
     "ten_tiles": Variant(
         {"score_tiles": 10, "segment_scheme": "scheme_of_10", "lookback_days": 180},
-        _few_segments(10),
+        few_segments(10),
     ),
     "fixed_cut_points": Variant(
         {"tie_method": "split", "score_group": "customers.age", "min_group_customers": 10},

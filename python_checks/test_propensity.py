@@ -33,6 +33,7 @@ FIGURES = [
     *("auc", "auc_standard_error", "auc_low", "auc_high", "auc_of_rfm_score", "mean_probability"),
     *("retention_rate", "calibration_intercept", "calibration_slope", "brier_score", "log_loss"),
     *("largest_decile_difference", "deciles_off", "deciles_out_of_order", "customer_count"),
+    *("expected_orders", "order_count", "expected_revenue", "net_revenue"),
 ]
 CUTOFFS = ("current", "judged", "earlier", "earliest")
 MARTS = ["customer_propensity", "propensity_scorecard", "propensity_performance", "propensity_deciles"]
@@ -115,6 +116,9 @@ def panel(found: dict[str, pd.DataFrame]) -> pd.DataFrame:
                 "net_revenue": float(score.net_revenue),
                 "first_order_date": metrics.loc[key, "first_order_date"],
                 # The first order is no habit.
+                "days_since_last_order": day - days[-1],
+                "order_date_count": len(days),
+                "gap": (days[-1] - days[0]) / (len(days) - 1) if repeats else None,
                 "pace": 45
                 * (
                     (days_90 - (day - days[0] <= 90)) / np.clip(day - days[0], 30, 90)
@@ -169,6 +173,7 @@ def test_models_and_their_honest_test_equal_the_standard_libraries(built):
     assert len(performance) == 9
 
     odds, lines, helped = {}, {}, {}
+    used_now = set(performance[performance["is_used_now"].astype(bool)].index)
     for code in reversed(CUTOFFS):
         fit = fitted(rows, dates[code])
         if fit is None:
@@ -217,6 +222,7 @@ def test_models_and_their_honest_test_equal_the_standard_libraries(built):
                 "log_loss": log_loss(y, chance),
             }.items():
                 assert abs(found[name] - value) < 1e-6, (code, variant, name)
+            _check_amounts(found, at, chance, order_values(rows, dates[code]))
             # Rows of one date are customers, so the error by customer is DeLong's to n / (n - 1).
             assert abs(found["auc_standard_error"] / error - 1) < 0.01
             line = Logit(y, add_constant(variants[variant])).fit(disp=0, tol=1e-12).params
@@ -224,6 +230,8 @@ def test_models_and_their_honest_test_equal_the_standard_libraries(built):
             assert abs(found["calibration_slope"] - line[1]) < 1e-5, (code, variant)
             _check_deciles(deciles.loc[(code, variant)], at["customer_id"], chance, y)
     assert len(odds) >= 3
+    now = "recalibrated" if helped.get("judged") else "model"
+    assert used_now == {(code, now) for code in CUTOFFS[1:]}
 
     _check_customers(built, rows, dates["current"], fitted(rows, dates["current"]), lines, helped)
 
@@ -252,6 +260,83 @@ def _check_deciles(found: pd.DataFrame, customers: pd.Series, chance: np.ndarray
         assert bool(row["is_off"]) == (off > max(0.03, 3 * error))
 
 
+def order_values(rows: pd.DataFrame, cutoff: dt.date) -> dict[str, float]:
+    """What turns a probability into orders and money, of the outcomes that were complete by then."""
+    past = rows[rows["end_date"].notna()]
+    past = past[past["end_date"] <= cutoff]
+    buyers = past[past["future_orders"] > 0]
+    value = buyers["future_revenue"].sum() / buyers["future_orders"].sum()
+    own = (buyers["net_revenue"] + 2 * value) / (buyers["order_count"] + 2)
+    return {
+        "value": value,
+        "extra": (buyers["future_orders"] - 1).sum() / buyers["pace"].sum(),
+        "factor": past["future_revenue"].sum() / (buyers["future_orders"] * own.clip(0)).sum(),
+    }
+
+
+def expected(
+    at: pd.DataFrame, chance: np.ndarray | pd.Series, values: dict[str, float]
+) -> tuple[pd.Series, pd.Series]:
+    """(orders, money) to be expected of each customer in the horizon."""
+    orders = chance * (1 + values["extra"] * at["pace"])
+    own = (at["net_revenue"] + 2 * values["value"]) / (at["order_count"] + 2)
+    return orders, orders * values["factor"] * own.clip(0)
+
+
+def _check_amounts(found, at: pd.DataFrame, chance: np.ndarray, values: dict[str, float]) -> None:
+    orders, money = expected(at, chance, values)
+    assert abs(float(found["expected_orders"]) - orders.sum()) < 0.01
+    assert abs(float(found["expected_revenue"]) - money.sum()) < 1
+    assert found["order_count"] == at["future_orders"].sum()
+    assert abs(float(found["net_revenue"]) - at["future_revenue"].sum()) < 0.005
+
+
+def year_ratios(built, rows: pd.DataFrame, current: dt.date) -> dict[int, float]:
+    """Orders of a year by order of the horizon, by frequency score: what the customers of about a
+    year ago placed, at the level that was expected of them (`orders`)."""
+    first = built["int_orders"]["sale_date"].min()
+    past = rows[rows["end_date"].notna()]
+    ages = {day: (current - day).days for day in past["as_of_date"].unique()}
+    start = min(
+        (day for day, age in ages.items() if age >= 180 and (day - first).days >= 90),
+        key=lambda day: (not 365 <= ages[day] <= 410, abs(ages[day] - 365), day),
+    )
+    # Else the season of the horizon could be another one, and what came in it would count.
+    assert ages[start] >= 320
+    known = min(ages[start], 365)
+    then = rows[rows["as_of_date"] == start].set_index("customer_id")
+    after = built["int_orders"]
+    after = after[after["sale_date"].map(lambda date: 0 <= (date - start).days < known)]
+    then["year"] = after.groupby("customer_id")["order_count"].sum().reindex(then.index).fillna(0)
+    sums = then.groupby("frequency_score")[["year", "future_orders"]].sum()
+    base, scores = then["year"].sum() / then["future_orders"].sum(), range(1, 6)
+    sums = sums.reindex(scores, fill_value=0)
+    shrunk = (sums["year"] + 100 * base) / (sums["future_orders"] + 100)
+    level = then["future_orders"].sum() / then["orders"].sum()
+    return {score: max(1.0, shrunk[score] * level * 365 / known) for score in scores}
+
+
+def _check_words(found: pd.DataFrame, at: pd.DataFrame) -> None:
+    """The reason of the last order says when it was, and how often before."""
+    said = found[["reason_1", "reason_2", "reason_3"]].stack().dropna()
+    said = said[said.str.contains("last order")].str.replace("(More|Less) likely: ", "", regex=True)
+    assert len(said) > 100
+    seen = set()
+    for (customer, _), words in said.items():
+        row = at.loc[customer]
+        days = f"{row.days_since_last_order} day" + "s" * (row.days_since_last_order != 1)
+        gap = int(np.floor(row.gap + 0.5)) if row.order_date_count > 1 else 0
+        gaps = f"{gap} day" + "s" * (gap != 1)
+        before = {
+            1: "",
+            2: f", the one before it {gaps} earlier",
+            3: f", before that one every {'day' if gap == 1 else gaps}",
+        }[min(row.order_date_count, 3)]
+        assert words == f"last order {days} ago{before}"
+        seen.add(min(row.order_date_count, 3))
+    assert seen == {1, 2, 3}
+
+
 def _check_customers(built, rows, current, fit, lines, helped) -> None:
     slopes, means, deviations = fit
     odds = slopes[0] + ((rows[SIGNALS] - means) / deviations).to_numpy() @ slopes[1:]
@@ -259,59 +344,29 @@ def _check_customers(built, rows, current, fit, lines, helped) -> None:
         odds = lines["judged"][0] + lines["judged"][1] * odds
     rows = rows.assign(p=_chance(odds))
 
-    past = rows[rows["end_date"].notna()]
-    buyers = past[past["future_orders"] > 0]
-    value = buyers["future_revenue"].sum() / buyers["future_orders"].sum()
-    extra = (buyers["future_orders"] - 1).sum() / buyers["pace"].sum()
-
-    def own(frame: pd.DataFrame) -> pd.Series:
-        return ((frame["net_revenue"] + 2 * value) / (frame["order_count"] + 2)).clip(0)
-
-    factor = past["future_revenue"].sum() / (buyers["future_orders"] * own(buyers)).sum()
-    rows["orders"] = rows["p"] * (1 + extra * rows["pace"])
+    values = order_values(rows, current)
+    rows["orders"], rows["revenue"] = expected(rows, rows["p"], values)
     at = rows[rows["as_of_date"] == current].sort_values("customer_id").set_index("customer_id")
-    at["revenue"] = at["orders"] * factor * own(at)
-
-    # What the customers of about a year ago ordered, by what was expected of them.
-    first = built["int_orders"]["sale_date"].min()
-    start = min(
-        (
-            day
-            for day in past["as_of_date"].unique()
-            if (current - day).days >= 180 and (day - first).days >= 90
-        ),
-        key=lambda day: (abs((current - day).days - 365), day),
-    )
-    known = min((current - start).days, 365)
-    then = rows[rows["as_of_date"] == start].set_index("customer_id")
-    after = built["int_orders"]
-    after = after[after["sale_date"].map(lambda date: 0 <= (date - start).days < known)]
-    then["year"] = after.groupby("customer_id")["order_count"].sum().reindex(then.index).fillna(0)
-    sums = then.groupby("frequency_score")[["year", "orders"]].sum()
-    base = then["year"].sum() / then["orders"].sum()
-    by_score = {
-        score: (sums.loc[score, "year"] / sums.loc[score, "orders"])
-        if score in sums.index and sums.loc[score, "year"] >= 100
-        else base
-        for score in range(1, 6)
-    }
-    at["year"] = at["orders"] * at["frequency_score"].map(by_score).astype(float) * 365 / known
+    at["year"] = at["orders"] * at["frequency_score"].map(year_ratios(built, rows, current))
 
     found = built["customer_propensity"].set_index("customer_id")
     assert set(found.index) == set(at.index)
     found = found.loc[at.index]
     assert (found["method"] == "model").all()
     assert (found["is_recalibrated"] == bool(helped.get("judged"))).all()
-    for column, expected, tolerance in (
+    for column, value, tolerance in (
         ("purchase_probability", at["p"], 1e-6),
         ("expected_orders", at["orders"], 1e-4),
         ("expected_orders_12m", at["year"], 1e-3),
     ):
-        assert (found[column].astype(float) - expected).abs().max() < tolerance, column
-    off = (found["expected_revenue"].astype(float) - at["revenue"]).abs() / (1 + at["revenue"])
-    assert off.max() < 0.01
+        assert (found[column].astype(float) - value).abs().max() < tolerance, column
+    at["year_revenue"] = at["revenue"] * at["year"] / at["orders"]
+    for column, value in (("expected_revenue", "revenue"), ("expected_revenue_12m", "year_revenue")):
+        off = (found[column].astype(float) - at[value]).abs() / (1 + at[value])
+        assert off.max() < 0.01, column
     assert found["reason_1"].str.match("(More|Less) likely: ").all()
-    assert found["reason_3"].notna().all()
+    assert found["reason_3"].notna().mean() > 0.95
+    _check_words(found, at)
     # The likeliest are not there for a reason against them, nor the least likely for one in favour.
     best, least = (found[found["probability_decile"] == decile] for decile in (10, 1))
     assert best["reason_1"].str.startswith("More").mean() > 0.95
@@ -416,14 +471,15 @@ def test_a_year_is_not_the_season_drawn_out(built):
 
 
 def build_little(project: Project) -> dict[str, dict[str, pd.DataFrame]]:
-    """Shops with few customers, with a month of sales, where nobody came back, and where all did."""
+    """Shops with few customers, with a month of sales, where nobody came back, and where all did, who
+    are alike in everything, so that there is one segment."""
     few = shop(20, 3, orders_a_year=4)
     month = shop(300, 3, days=30, orders_a_year=20)
     once = few.drop_duplicates("customer_id")
     days = [FIRST + dt.timedelta(day) for day in range(0, 500, 7)]
     always = object_frame(
         ["customer_id", "sale_date", "revenue"],
-        [(f"c{number}", day, Decimal(20 + number)) for number in range(150) for day in days],
+        [(f"c{number}", day, Decimal(20)) for number in range(150) for day in days],
     )
     found = {}
     for name, sales in {"few": few, "month": month, "once": once, "always": always}.items():
@@ -458,15 +514,27 @@ def test_too_little_is_said_and_not_made_up(built):
             assert not signals["what_it_tells"].str.contains("RFM").any()
             assert len(comparison) and comparison["information_value"].isna().all()
             assert comparison["note"].notna().all() and comparison["retention_rank"].isna().all()
+        why = {
+            "few": r"Too few customers came back \(\d+\) or did not \(\d+\): a model needs 100 of each",
+            "month": "Too few finished dates: at the date of this model none was complete",
+            "once": "Nobody came back on the finished dates",
+            "always": "Everybody came back on the finished dates",
+        }
+        of_latest = performance[performance["fit_code"] == "judged"]
+        assert of_latest["what_is_promised"].str.fullmatch(why[name]).all(), name
+        assert not performance["is_used_now"].any()
+        assert customers[["reason_1", "reason_2", "reason_3"]].isna().all().all()
+        assert (customers["segment_key"].nunique() == 1) == (name == "always"), name
         if name == "month":
             assert set(customers["method"]) == {"none"}
             figures = ["purchase_probability", "probability_decile", "expected_orders"]
-            figures += ["expected_revenue", "expected_orders_12m", "expected_revenue_12m", "reason_1"]
+            figures += ["expected_revenue", "expected_orders_12m", "expected_revenue_12m"]
             assert customers[figures].isna().all().all()
             assert customers["note"].str.startswith("No date of the history is so long ago").all()
             continue
         assert set(customers["method"]) == {"segment_rate"}, name
-        assert customers["note"].str.startswith("Fewer than 100 customers came back").all()
+        words = "; without a model the probability is the rate of the segment"
+        assert customers["note"].str.match(why[name] + words).all(), name
         segments = found["segments"].set_index("level").astype({"customer_count": float})
         base = (segments["retained_count"].sum() + 0.5) / (segments["customer_count"].sum() + 1)
         for row in customers.itertuples():
@@ -475,10 +543,43 @@ def test_too_little_is_said_and_not_made_up(built):
                 count, retained = segments.loc[row.segment_key, ["customer_count", "retained_count"]]
             expected = (retained + 20 * base) / (count + 20)
             assert abs(row.purchase_probability - expected) < 1e-8, (name, row)
-            assert row.reason_1.startswith("Rate of the segment: ") and row.reason_2 is None
             assert 0 < row.purchase_probability < 1
         if name == "once":
             assert customers["expected_revenue"].isna().all()
+
+
+def build_constant(project: Project) -> dict[str, pd.DataFrame]:
+    """A shop where everybody is worth 100 and nobody bought on one day only: whatever is bought after
+    the first day is sent back. Two signals say nothing."""
+    sales, _ = planted(700, 4)
+    first = sales.groupby("customer_id", as_index=False)["sale_date"].min()
+    next_day = first.assign(sale_date=first["sale_date"] + dt.timedelta(1))
+    later = pd.concat([sales[["customer_id", "sale_date"]], next_day]).drop_duplicates()
+    later = later.merge(first.assign(is_first=True), how="left").query("is_first.isna()")
+    rows = [(row.customer_id, row.sale_date, Decimal(100)) for row in first.itertuples()]
+    rows += [
+        (row.customer_id, row.sale_date, Decimal(amount))
+        for row in later.itertuples()
+        for amount in (10, -10)
+    ]
+    return build_propensity(project, object_frame(["customer_id", "sale_date", "revenue"], rows))
+
+
+@builds(*[on(target, build_constant) for target in ENGINES])
+def test_a_constant_signal_weighs_nothing_and_is_no_reason(built):
+    card = built["propensity_scorecard"].set_index(["fit_code", "signal"]).sort_index()
+    for signal in ("ln_net_revenue", "is_one_time_buyer"):
+        found = card.loc[("current", signal)]
+        assert found["coefficient"] == 0 and found["signal_deviation"] == 1, signal
+    customers = built["customer_propensity"]
+    assert set(customers["method"]) == {"model"} and customers["purchase_probability"].notna().all()
+    reasons = customers[["reason_1", "reason_2", "reason_3"]].stack().dropna()
+    assert len(reasons) > len(customers) and not reasons.str.contains("net revenue").any()
+    # Nothing remains of what they buy.
+    assert (customers["expected_revenue"] == 0).all() and (customers["expected_orders"] > 0).all()
+    judged = built["propensity_performance"].set_index(["fit_code", "variant"]).loc[("judged", "model")]
+    assert judged["expected_revenue"] == judged["net_revenue"] == 0
+    assert 0.8 < judged["expected_orders"] / judged["order_count"] < 1.25
 
 
 # ---------------------------------------------------------------------------------------------
@@ -546,6 +647,12 @@ def test_cdnow_is_predicted_as_well_as_by_the_best(built):
     judged = judged.set_index("customer_id").sort_index()
     day, y = judged["as_of_date"].iloc[0], judged["y"].to_numpy().astype(int)
     assert day == dt.date(1997, 10, 1) and len(judged) > 23_000
+    amounts = built["performance"].set_index(["fit_code", "variant"]).loc[("judged", "model")]
+    came = (amounts["order_count"], amounts["net_revenue"])
+    assert came == (7707, Decimal("296984.30"))
+    # Nine in ten of what came: the months before Christmas are better than those before.
+    assert abs(amounts["expected_orders"] - 7105.7) < 1, amounts["expected_orders"]
+    assert abs(float(amounts["expected_revenue"]) - 270459) < 50, amounts["expected_revenue"]
     ours = judged["log_odds"].astype(float).to_numpy()
 
     rows = built["int_propensity_features"]

@@ -9,8 +9,10 @@ import pandas as pd
 
 from python_checks import hard_cases
 from python_checks.dbt_project import (
+    PROJECT_ROOT,
     SOURCES_TO_MARTS,
     TARGETS,
+    Build,
     Project,
     builds,
     object_frame,
@@ -18,6 +20,7 @@ from python_checks.dbt_project import (
 )
 from python_checks.expected_marts import KEYS, RELATIONS, differences, plain
 from python_checks.hard_cases import CUSTOMER_TYPES, LATEST_PLAUSIBLE_DATE
+from python_checks.test_validation import land_and_build, shop
 
 UNTIDY = hard_cases.untidy_text(rows=1500, customers=150)
 CUSTOMERS = hard_cases.two_score_groups().customers
@@ -162,3 +165,62 @@ def _slices(build: dict[str, pd.DataFrame], relation: str, dates: set[dt.date]) 
     rows = rows[rows["as_of_date"].isin(dates)]
     assert len(rows) > 0
     return sorted(map(repr, rows.itertuples(index=False, name=None)))
+
+
+# ---------------------------------------------------------------------------------------------
+# What scores, probabilities and clusters are judged by
+# ---------------------------------------------------------------------------------------------
+
+# {mart: its key}
+JUDGEMENTS: dict[str, tuple[str, ...]] = {
+    "score_retention_validation": ("scope", "horizon_code", "dimension", "level"),
+    "score_validation_summary": ("scope", "horizon_code", "dimension", "segment_scheme"),
+    "validation_findings": ("finding_code", "subject"),
+    "scheme_comparison": ("scope", "horizon_code", "segment_scheme"),
+    "scheme_inversions": ("lifecycle_stage", "segment_key", "other_segment_key"),
+    "segment_separation": ("horizon_code", "segment_key", "other_segment_key"),
+    "signal_importance": ("signal",),
+    "customer_propensity": ("customer_id",),
+    "propensity_scorecard": ("fit_code", "signal"),
+    "propensity_performance": ("fit_code", "variant"),
+    "propensity_deciles": ("fit_code", "variant", "decile"),
+    "discovered_segments": ("cluster_number",),
+    "discovered_segment_choices": ("cluster_count",),
+    "discovered_segment_crosswalk": ("cluster_number", "segment_key"),
+}
+AREAS = ("validation", "propensity", "discovery")
+# Returning and lost ones enough for a model, and many customers alike, so that ties matter.
+IN_ORDER = shop(480, 21, orders_a_year=5)
+
+
+def build_judgements(project: Project, order: str) -> dict[str, pd.DataFrame]:
+    """All marts of the validation, the propensity and the discovery, of the same sales."""
+    sales = IN_ORDER if order == "in order" else IN_ORDER.sample(frac=1, random_state=7)
+    select = " ".join(f"+marts.{area}" for area in AREAS)
+    run = land_and_build(project, sales, "run", select, history_periods=9)
+    assert run.success, run.problems
+    return {name: plain(project.read(f"rfm_marts.{name}")) for name in JUDGEMENTS}
+
+
+def judged(target: str, order: str) -> Build:
+    return on(target, build_judgements, order)
+
+
+@builds(*(judged(target, "shuffled") for target in TARGETS), judged("postgres", "in order"))
+def test_judgements_do_not_depend_on_the_order_of_rows_or_the_engine(under_way, build, built):
+    marts = {
+        path.stem for area in AREAS for path in (PROJECT_ROOT / "models/marts" / area).glob("*.sql")
+    }
+    assert marts == set(JUDGEMENTS)
+    (order,) = build.arguments
+    other = judged(build.target if order == "shuffled" else "duckdb", "in order")
+    before = under_way(other).result()
+    found = {
+        name: differences(before[name], built[name], key) for name, key in JUDGEMENTS.items()
+    }
+    assert {name: difference for name, difference in found.items() if difference} == {}
+    # There was something to compare: a model and clusters, and figures of all kinds.
+    assert set(before["customer_propensity"]["method"]) == {"model"}
+    assert len(before["discovered_segments"]) > 2
+    empty = [name for name, rows in before.items() if rows.empty and name != "validation_findings"]
+    assert empty == []

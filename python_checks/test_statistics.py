@@ -38,15 +38,22 @@ select * from fits
 """
 
 
+NOT_KNOWN: list[tuple[str, float | None, float | None]] = [
+    ("normal", None, 0.0),
+    *(("student", None, 5.0), ("student", 1.5, None), ("student", 0.0, None)),
+    *(("chi", None, 3.0), ("chi", None, 4.0), ("chi", 2.0, None)),
+]
+
+
 def arguments() -> pd.DataFrame:
-    """Where the tails are asked for: |z| to 8, all degrees of freedom, and far out."""
+    """Where the tails are asked for: |z| to 8, all degrees of freedom, and far out; and not known."""
     rows: list[tuple[str, float, float]] = []
     rows += [("normal", float(z), 0.0) for z in np.linspace(-8, 8, 321)]
     for df in (1, 2, 2.5, 3, 5, 7.3, 10, 30, 99.9, 1000, 1e6):
         rows += [("student", float(t), float(df)) for t in (0, 1e-3, 0.5, 1, 1.96, 3, 5, 8, 30)]
     for df in range(1, 61):
         rows += [("chi", float(x), float(df)) for x in (0, 0.01, 0.5, 1, 5, 30, 60, 150)]
-    return object_frame(["kind", "x", "df"], rows)
+    return object_frame(["kind", "x", "df"], rows + NOT_KNOWN)
 
 
 def observed() -> pd.DataFrame:
@@ -98,11 +105,21 @@ def test_tails_equal_scipy_to_a_millionth(built):
         "chi": lambda x, df: stats.chi2.sf(x, df),
     }
     worst = dict.fromkeys(exact, 0.0)
-    for row in built["tails"].itertuples():
+    known = built["tails"][["x", "df"]].notna().all(axis=1)
+    for row in built["tails"][known].itertuples():
         expected = exact[row.kind](row.x, row.df)
         worst[row.kind] = max(worst[row.kind], abs(float(row.tail) / expected - 1))
     assert len(built["tails"]) == len(arguments())
+    assert known.sum() == len(arguments()) - len(NOT_KNOWN)
     assert all(error < 1e-6 for error in worst.values()), worst
+
+
+@builds(*[on(target, build_statistics) for target in TARGETS])
+def test_tail_of_what_is_not_known_is_null(built):
+    tails = built["tails"]
+    found = tails[tails[["x", "df"]].isna().any(axis=1)]
+    assert len(found) == len(NOT_KNOWN)
+    assert found["tail"].isna().all(), found
 
 
 @builds(*[on(target, build_statistics) for target in TARGETS])

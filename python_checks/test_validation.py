@@ -6,6 +6,7 @@ from __future__ import annotations
 import datetime as dt
 import warnings
 from decimal import Decimal
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,8 @@ from sklearn.metrics import roc_auc_score
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.proportion import proportion_confint
 
-from python_checks.dbt_project import TARGETS, Project, builds, object_frame, on
-from python_checks.test_marts_agree import load_part
+from python_checks.dbt_project import FULL, TARGETS, Project, builds, object_frame, on
+from python_checks.test_marts_agree import few_segments, load_part
 
 FIRST = dt.date(2022, 1, 3)
 SCORES = ("recency_score", "frequency_score", "monetary_score", "rfm_score")
@@ -55,6 +56,8 @@ def land_and_build(
     **more: Any,
 ) -> Any:
     types = {"customer_id": "varchar", "sale_date": "date", "revenue": "decimal(18, 2)"}
+    if "channel" in sales:
+        types["channel"] = "varchar"
     project.land("fact_sales", sales, types)
     # Another shop has another history.
     only = ["--full-refresh"]
@@ -72,8 +75,28 @@ def land_and_build(
 # ---------------------------------------------------------------------------------------------
 
 
+# Other settings than the defaults; the shop has two channels, a third of it in the smaller one.
+SETTINGS: dict[str, Mapping[str, Any]] = {
+    "shop": {},
+    "groups": {
+        "score_group": "sales.channel",
+        "tie_method": "split",
+        "lookback_days": 200,
+        "retention_horizon_days": 60,
+    },
+    "ten_tiles": {
+        "score_tiles": 10,
+        "segment_scheme": "scheme_of_10",
+        "history_grain": "week",
+        "history_periods": 26,
+    },
+}
+
+
 def build_figures(project: Project, source: str) -> dict[str, pd.DataFrame]:
     """Marts of the validation and what they are derived from, of generated or demo sales."""
+    settings = SETTINGS.get(source, {})
+    tiles = settings.get("score_tiles", 5)
     if source == "demo":
         project.load(load_part)
         run = project.dbt(
@@ -83,7 +106,18 @@ def build_figures(project: Project, source: str) -> dict[str, pd.DataFrame]:
             vars={"latest_plausible_date": "2030-01-01", "history_periods": 12},
         )
     else:
-        run = land_and_build(project, shop(260, 4), "run", "+marts.validation")
+        sales = shop(260, 4)
+        if source == "groups":
+            number = sales["customer_id"].str[1:].astype(int)
+            sales["channel"] = np.where(number % 3 == 0, "web", "shop")
+            sales = sales.astype(object)
+        if tiles != 5:
+            for seed, rows in few_segments(tiles).items():
+                with (project.seeds / f"{seed}.csv").open("a", encoding="utf-8") as file:
+                    file.write(rows)
+            run = project.dbt("seed", "--select", *few_segments(tiles))
+            assert run.success, run.problems
+        run = land_and_build(project, sales, "run", "+marts.validation", **settings)
     assert run.success, run.problems
     return {
         name: project.read(f"{schema}.{name}")
@@ -114,6 +148,9 @@ def build_figures(project: Project, source: str) -> dict[str, pd.DataFrame]:
             " from rfm_marts.segment_score_cells as cells"
             " inner join rfm_policy.policy_segments as segments"
             " on cells.segment_key = segments.segment_key"
+            " inner join rfm_policy.policy_segment_schemes as schemes"
+            " on cells.segment_scheme = schemes.segment_scheme"
+            f" and schemes.score_tiles = {tiles}"
         ),
     }
 
@@ -170,9 +207,14 @@ def _close(found: Any, expected: float, what: Any) -> None:
 
 
 FIGURES = [on(target, build_figures, "shop") for target in TARGETS]
+OTHER_SETTINGS = [
+    on(target, build_figures, source)
+    for target in (TARGETS if FULL else ("duckdb",))
+    for source in ("groups", "ten_tiles")
+]
 
 
-@builds(*FIGURES, on("duckdb", build_figures, "demo"))
+@builds(*FIGURES, *OTHER_SETTINGS, on("duckdb", build_figures, "demo"))
 def test_validation_equals_the_statistics_libraries(built):
     summary = built["score_validation_summary"].set_index(["scope", "horizon_code", "dimension"])
     levels = built["score_retention_validation"].set_index(
@@ -249,7 +291,10 @@ def _check_levels(rows: pd.DataFrame, levels: pd.DataFrame, horizon: str, name: 
             low, high = proportion_confint(kept.mean() * effective, effective, method="wilson")
             _close(found["retention_low"], low, (horizon, name, value, "low"))
             _close(found["retention_high"], high, (horizon, name, value, "high"))
-        if before is not None:
+        if before is not None and not set(level["as_of_date"]) & set(before["as_of_date"]):
+            # Never there at the same date: nothing to hold it against.
+            assert found["change_from_level_before"] is None and found["p_value_of_fall"] is None
+        elif before is not None:
             difference, error = difference_within_dates(level, before, rows["customer_id"].nunique())
             _close(found["change_from_level_before"], difference, (horizon, name, value))
             if error > 1e-9:
@@ -286,7 +331,7 @@ def difference_within_dates(
 CELL = ["lifecycle_stage", "recency_score", "frequency_score", "monetary_score"]
 
 
-@builds(*FIGURES)
+@builds(*FIGURES, *OTHER_SETTINGS)
 def test_segments_and_schemes_equal_the_statistics_libraries(built):
     levels = built["score_retention_validation"].set_index(
         ["scope", "horizon_code", "dimension", "level"]
@@ -337,10 +382,14 @@ def test_segments_and_schemes_equal_the_statistics_libraries(built):
                 chance = 2 * stats.norm.sf(abs(difference / error)) * len(pairs)
                 assert abs(pair.p_value - min(chance, 1)) < 1e-6
                 assert pair.is_told_apart == (chance < 0.05)
-            assert len(compared) > 5, scheme
+            assert len(compared) > (5 if len(by_segment) > 2 else 0), scheme
     ranks = comparison.xs("pooled").xs("horizon")
+    others = ranks[~ranks.index.isin(built["segments"]["segment_scheme"])]
+    assert others["retention_rank"].isna().all() and others["note"].str.contains("tiles").all()
+    ranks = ranks.drop(others.index)
     order = ranks["epsilon_squared_retention"].astype(float).rank(ascending=False)
-    assert (ranks["retention_rank"].astype(float) == order).all() and len(ranks) == 3
+    assert (ranks["retention_rank"].astype(float) == order).all()
+    assert len(ranks) == built["segments"]["segment_scheme"].nunique()
 
 
 def separation(rows: pd.DataFrame) -> dict[str, float]:
@@ -390,7 +439,7 @@ def test_inverted_rules_are_found(built):
         assert counts.to_dict() == pairs, (scheme, stage)
 
 
-@builds(*FIGURES)
+@builds(*FIGURES, *OTHER_SETTINGS)
 def test_signals_equal_scipy(built):
     signals, importance = built["int_validation_signals"], built["signal_importance"]
     assert set(importance["signal"]) == set(signals["signal"])
@@ -428,6 +477,9 @@ def test_signals_equal_scipy(built):
                 assert words == "Adds nothing beyond RFM"
             else:
                 assert f"those with {'more' if z > 0 else 'less'} of it" in words
+                right = max(won / pairs, 1 - won / pairs)
+                assert words.startswith("Adds a little to RFM: " if right < 0.55 else "Adds to RFM: ")
+                assert f"true of {100 * right:.1f} % of pairs" in words
         # Bins of equal size, equal values together; a bin more for whom it is not known.
         bins = np.floor(10 * (stats.rankdata(value, "min") - 1) / len(value))
         bins = pd.Series(bins, known.index).reindex(rows.index).fillna(-1)
@@ -491,3 +543,68 @@ def test_scores_that_tell_nothing_fail_and_small_shops_do_not(built):
     assert any("min_auc asks for 0.55" in text for text in told)
     assert warning.success, warning.problems
     assert warning.statuses["assert_scores_keep_their_promise"] == "warn"
+
+
+# ---------------------------------------------------------------------------------------------
+# Too little to judge by
+# ---------------------------------------------------------------------------------------------
+
+DAYS = [FIRST + dt.timedelta(day) for day in range(0, 500, 7)]
+ALWAYS = object_frame(
+    ["customer_id", "sale_date", "revenue"],
+    [(f"c{number}", day, Decimal(20 + number)) for number in range(60) for day in DAYS],
+)
+FEW = shop(20, 3, orders_a_year=4)
+# {name: (sales, vars, what is said)}
+TOO_LITTLE: dict[str, tuple[pd.DataFrame, dict[str, Any], str]] = {
+    "few": (FEW, {}, "Fewer than 20 customers came back, or fewer than 20 did not"),
+    "no_history": (shop(300, 3), {"history_periods": 0}, "There is no history to look back at"),
+    "month": (shop(300, 3, days=30, orders_a_year=20), {}, "No date of the history is so long ago"),
+    "once": (FEW.drop_duplicates("customer_id"), {}, "Nobody came back"),
+    "always": (ALWAYS, {}, "Everybody came back"),
+}
+
+
+def build_too_little(project: Project) -> dict[str, Any]:
+    """{name: (the run with its tests, validation_findings, score_validation_summary, …)}"""
+    found = {}
+    for name, (sales, settings, _) in TOO_LITTLE.items():
+        run = land_and_build(project, sales, "build", "+marts.validation", **settings)
+        marts = ("validation_findings", "score_validation_summary", "signal_importance")
+        marts += ("scheme_comparison", "segment_separation")
+        found[name] = run, {mart: project.read(f"rfm_marts.{mart}") for mart in marts}
+    return found
+
+
+@builds(*[on(target, build_too_little) for target in (TARGETS if FULL else ("duckdb",))])
+def test_that_the_scores_are_not_judged_is_said_and_stops_nothing(built):
+    for name, (_, _, reason) in TOO_LITTLE.items():
+        run, marts = built[name]
+        assert run.success, (name, run.problems)
+        assert run.statuses["assert_scores_keep_their_promise"] == "pass"
+        assert run.statuses["assert_levels_and_boundaries_hold"] == "warn"
+        findings = marts["validation_findings"]
+        (row,) = findings[findings["finding_code"] == "not_judged"].itertuples()
+        assert row.severity == "warning" and row.message in run.warnings
+        assert row.message.startswith("The scores have NOT been judged: ")
+        assert f"Reason: {reason}" in row.message and ". What to do: " in row.message
+        assert not (findings["severity"] == "error").any()
+        # Nothing is made up in the other marts.
+        summary = marts["score_validation_summary"]
+        pooled = summary[(summary["scope"] == "pooled") & (summary["dimension"] == "rfm_score")]
+        assert len(pooled) == 3 and pooled["note"].notna().all()
+        figures = ["auc_low", "auc_high", "auc_standard_error"]
+        assert pooled[figures].isna().all().all(), name
+        if name == "few":
+            continue
+        figures += ["auc", "spearman_retention"]
+        if name in ("no_history", "month"):
+            figures += ["spearman_revenue", "retention_rate", "top_quintile_lift", "is_monotone"]
+            figures += ["fall_p_value"]
+            assert len(marts["segment_separation"]) == 0
+        assert len(summary) and summary[figures].isna().all().all(), name
+        signals = marts["signal_importance"][["information_value", "auc", "added_p_value"]]
+        assert len(signals) > 10 and signals.isna().all().all()
+        comparison = marts["scheme_comparison"]
+        assert len(comparison) and comparison["note"].notna().all()
+        assert comparison["information_value"].isna().all()

@@ -26,7 +26,7 @@
     {%- if not load_relation(violations) -%}
         {%- do exceptions.raise_compiler_error(
             "The policy has not been checked since the seeds were loaded. Build it first: dbt build"
-            ~ " -s +policy_gate"
+            ~ " -s +policy_gate --indirect-selection cautious"
         ) -%}
     {%- endif -%}
     {#- Views know headers as they were when the views were made: a partial run looks at them
@@ -91,6 +91,7 @@
             {%- do exceptions.raise_compiler_error(
                 "The policy was checked with " ~ checked_vars ~ ", now they are " ~ policy_vars()
                 ~ ". Check it again before a partial build: dbt build -s +policy_gate"
+                ~ " --indirect-selection cautious"
             ) -%}
         {%- endif -%}
     {%- endif -%}
@@ -107,7 +108,11 @@
     {%- endfor -%}
     {%- set scheme = var('segment_scheme') -%}
     {%- if scheme not in tiles -%}
-        {{ return([['var segment_scheme', none, none, scheme, 'one of ' ~ tiles | join(', ')]]) }}
+        {#- `discovered` is among the schemes only while it is the active one. -#}
+        {%- set names = tiles.keys() | list + (['discovered'] if scheme != 'discovered' else []) -%}
+        {{ return([[
+            'var segment_scheme', none, none, scheme, 'one of ' ~ names | sort | join(', '),
+        ]]) }}
     {%- elif tiles[scheme] != var('score_tiles') -%}
         {{ return([[
             'var score_tiles', none, none, var('score_tiles'),

@@ -1,7 +1,8 @@
 {#- Tail probabilities as SQL expressions, each to 1e-7 relative of the exact value or better.
 
     Arguments are columns (or short expressions in double precision: they are repeated), null gives
-    null. Exponents are cut off where the result would be below 1e-300, which PostgreSQL refuses. -#}
+    null (asked for where least and greatest would pass over it). Exponents are cut off where the
+    result would be below 1e-300, which PostgreSQL refuses. -#}
 
 
 {#- A polynomial by Horner's rule; coefficients from the highest power down. -#}
@@ -30,7 +31,8 @@
     {%- for step in [4, 3, 2, 1] -%}
         {%- set far.value = '(' ~ x ~ ' + ' ~ step ~ ' / ' ~ far.value ~ ')' -%}
     {%- endfor -%}
-    case when {{ z }} < 0 then 1 else 0 end + case when {{ z }} < 0 then -1 else 1 end
+    case when {{ z }} < 0 then 1 when {{ z }} >= 0 then 0 end
+    + case when {{ z }} < 0 then -1 else 1 end
     * {{ exp_below_zero('-' ~ x ~ ' * ' ~ x ~ ' / 2') }}
     * case
         when {{ x }} < 7.07106781186547 then
@@ -101,6 +103,7 @@
         + {{ a }} * ln({{ x }}) + 0.5 * ln({{ y }})
     {%- endset -%}
     case
+        when {{ t }} is null or {{ df }} is null then null
         when {{ t }} = 0 then 1
         when {{ x }} < ({{ a }} + 1) / ({{ a }} + 2.5)
             then {{ exp_below_zero(ln_front) }} / ({{ a }} * {{ _beta_fraction(a, half, x) }})
@@ -122,7 +125,7 @@
             ~ i ~ '.5 * ' ~ odd.value ~ ' else 0 end)' -%}
     {%- endfor -%}
     case
-        when {{ df }} > 60 then null
+        when {{ x }} is null or {{ df }} is null or {{ df }} > 60 then null
         when {{ x }} > 1300 then 0
         when {{ x }} <= 0 then 1
         when mod({{ df }}, 2) = 0 then {{ exp_below_zero('-' ~ h) }} * {{ even.value }}

@@ -229,6 +229,15 @@
 {%- endmacro %}
 
 
+{#- A number of days in words: 1 day, 2 days. -#}
+{% macro days_text(expression) -%}
+    {{- dbt.concat([
+        number_text(expression),
+        "case when " ~ expression ~ " = 1 then ' day' else ' days' end",
+    ]) -}}
+{%- endmacro %}
+
+
 {#- A floating-point number to nine digits after the point: what lies behind differs with the order in
     which an engine adds up. -#}
 {% macro nine_digits(expression) -%}

@@ -26,7 +26,8 @@
 
 
 {#- What a cluster is called by: {segment_code: [recency level, value level]}, the most valuable
-    first. Levels are 1 (above half a standard deviation), 0 and -1 (below minus half of one). -#}
+    first. Levels are 1 (above half a standard deviation), 0 and -1 (below minus half of one); the
+    value levels of clusters that are equally recent are set apart (int_discovered_profiles). -#}
 {% macro discovery_profiles() %}
     {%- set profiles = {} -%}
     {%- for value, value_level in {'high': 1, 'middle': 0, 'low': -1}.items() -%}

@@ -48,19 +48,30 @@
 {#- The reasons that customer_propensity gives: [(features, text)]. Signals that say nearly the same
     are one reason, since a model shares their weight out between them as it likes. -#}
 {% macro propensity_reasons() %}
+    {%- set gap_days = 'floor(own_gap_days + 0.5)' -%}
     {%- set reasons = [
         (
             ['ln_days_since_last_order', 'ln_activity'],
-            dbt.concat(["'last order '", number_text('days_since_last_order'), "' days ago'"]),
+            dbt.concat([
+                "'last order '", days_text('days_since_last_order'), "' ago'",
+                "case when order_date_count = 2 then "
+                ~ dbt.concat(["', the one before it '", days_text(gap_days), "' earlier'"])
+                ~ " when order_date_count > 2 then "
+                ~ dbt.concat([
+                    "', before that one every '",
+                    "case when " ~ gap_days ~ " = 1 then 'day' else " ~ days_text(gap_days) ~ " end",
+                ])
+                ~ " else '' end",
+            ]),
         ),
         (
             ['ln_order_days_90d'],
-            dbt.concat([number_text('order_days_90d'), "' days with orders in the last 90'"]),
+            dbt.concat([days_text('order_days_90d'), "' with orders in the last 90'"]),
         ),
         (
             ['ln_order_days_365d', 'is_one_time_buyer', 'ln_order_rate'],
             dbt.concat([
-                number_text('order_days_365d'), "' days with orders in the last 365'",
+                days_text('order_days_365d'), "' with orders in the last 365'",
                 "case when order_date_count = 1 and order_days_365d = 1 then ', none before'"
                 ~ " when order_date_count = 1 then ', one before' else '' end",
             ]),
@@ -73,7 +84,11 @@
     {%- if is_using('engagement_events') -%}
         {%- do reasons.append((
             ['ln_events_90d'],
-            dbt.concat([number_text('event_count_90d'), "' engagement events in the last 90 days'"]),
+            dbt.concat([
+                number_text('event_count_90d'),
+                "case when event_count_90d = 1 then ' engagement event' else ' engagement events' end",
+                "' in the last 90 days'",
+            ]),
         )) -%}
     {%- endif -%}
     {{ return(reasons) }}
@@ -122,6 +137,63 @@
 {% endmacro %}
 
 
+{#- Common table expressions up to `cutoffs`: the date that ends what each fit may have seen (fit_code,
+    cutoff_date). Reads `windows` (as_of_date, end_date), the finished dates. -#}
+{% macro propensity_cutoffs() %}
+cutoff_current as (
+
+    select as_of_date as cutoff_date
+    from {{ ref('int_as_of_dates') }}
+    where is_current
+
+),
+
+{% for fit, known_at in judged_fits().items() -%}
+cutoff_{{ fit }} as (
+
+    select max(windows.as_of_date) as cutoff_date
+    from windows
+    inner join cutoff_{{ known_at }} as later
+        on windows.end_date <= later.cutoff_date
+
+),
+
+{% endfor -%}
+cutoffs as (
+
+    {% for fit in ['current'] + judged_fits().keys() | list %}
+    select
+        '{{ fit }}' as fit_code,
+        cutoff_date
+    from cutoff_{{ fit }}
+    where cutoff_date is not null
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
+
+)
+{%- endmacro %}
+
+
+{#- Orders to be expected in the horizon: whoever comes back orders once, and beyond that
+    `extra_order_factor` times as often as his pace so far says. The factors are those of
+    int_propensity_order_values. -#}
+{% macro expected_orders(probability, extra_order_factor, order_pace) -%}
+    cast({{ probability }} as {{ type_double() }}) * (
+        1 + coalesce({{ extra_order_factor }}, 0) * cast({{ order_pace }} as {{ type_double() }})
+    )
+{%- endmacro %}
+
+
+{#- What an expected order is worth; null where nobody has come back yet. -#}
+{% macro expected_order_value(net_revenue, order_count, order_value, order_value_factor) -%}
+    case
+        when {{ order_value }} is not null
+            then {{ order_value_factor }}
+                * {{ own_order_value(net_revenue, order_count, order_value) }}
+    end
+{%- endmacro %}
+
+
 {#- What an order of a customer is worth: his own mean, with two orders of the mean of all beside
     his own. In double precision, not below 0. -#}
 {% macro own_order_value(net_revenue, order_count, base_value) -%}
@@ -130,4 +202,18 @@
         / ({{ order_count }} + 2),
         cast(0 as {{ type_double() }})
     )
+{%- endmacro %}
+
+
+{#- Why there is no model, in words; counts as in int_propensity_order_values. -#}
+{% macro propensity_no_model(retained_count, gone_count, is_unsettled) -%}
+    case
+        when {{ is_unsettled }} then 'The model has not settled, so it is not used'
+        when {{ retained_count }} = 0 then 'Nobody came back on the finished dates'
+        when {{ gone_count }} = 0 then 'Everybody came back on the finished dates'
+        else {{ dbt.concat([
+            "'Too few customers came back ('", number_text(retained_count), "') or did not ('",
+            number_text(gone_count), "'): a model needs 100 of each'",
+        ]) }}
+    end
 {%- endmacro %}

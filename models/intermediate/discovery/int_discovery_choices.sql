@@ -2,8 +2,10 @@
 -- number is taken.
 -- Taken is the highest mean silhouette of the customers (from distances between cells and the
 -- spread within them) among the numbers whose smallest cluster has min_segment_share of the
--- customers and which people can act on (max_actionable_segments); of equal ones the smaller.
+-- customers, and 30 of them, and which people can act on (max_actionable_segments); of equal ones
+-- the smaller.
 {%- set double = type_double() %}
+{%- set least_customers = 30 %}
 {%- set axes = discovery_axes().keys() | list %}
 with
 
@@ -181,6 +183,7 @@ smallest as (
 
     select
         cluster_count,
+        min(customer_count) as smallest_count,
         cast(min(customer_count) as {{ double }}) / sum(customer_count) as smallest_share
     from sizes
     group by cluster_count
@@ -229,6 +232,8 @@ judged as (
                 then 'A cluster lost all its customers to the others'
             when smallest.smallest_share < {{ var('min_segment_share') }}
                 then 'The smallest cluster is below min_segment_share'
+            when smallest.smallest_count < {{ least_customers }}
+                then 'The smallest cluster has fewer than {{ least_customers }} customers'
             when numbers.cluster_count > {{ var('max_actionable_segments') }}
                 then 'More clusters than max_actionable_segments'
         end as problem

@@ -99,6 +99,7 @@ measured as (
         metrics.net_revenue,
         metrics.order_count,
         lifecycle_stages.order_date_count,
+        lifecycle_stages.own_gap_days,
         coalesce(order_days.order_days_90d, 0) as order_days_90d,
         coalesce(order_days.order_days_365d, 0) as order_days_365d,
         {% if is_using('engagement_events') -%}
@@ -178,6 +179,7 @@ raw_features as (
         order_count,
         net_revenue,
         order_date_count,
+        own_gap_days,
         order_days_90d,
         order_days_365d,
         cast(
@@ -208,6 +210,7 @@ select
     order_count,
     net_revenue,
     order_date_count,
+    own_gap_days,
     cast(order_days_90d as integer) as order_days_90d,
     cast(order_days_365d as integer) as order_days_365d,
     order_pace,

@@ -26,37 +26,7 @@ windows as (
 
 ),
 
-cutoff_current as (
-
-    select as_of_date as cutoff_date
-    from {{ ref('int_as_of_dates') }}
-    where is_current
-
-),
-
-{% for fit, known_at in judged_fits().items() -%}
-cutoff_{{ fit }} as (
-
-    select max(windows.as_of_date) as cutoff_date
-    from windows
-    inner join cutoff_{{ known_at }} as later
-        on windows.end_date <= later.cutoff_date
-
-),
-
-{% endfor -%}
-cutoffs as (
-
-    {% for fit in ['current'] + judged_fits().keys() | list %}
-    select
-        '{{ fit }}' as fit_code,
-        cutoff_date
-    from cutoff_{{ fit }}
-    where cutoff_date is not null
-    {% if not loop.last %}union all{% endif %}
-    {% endfor %}
-
-),
+{{ propensity_cutoffs() }},
 
 usable as (
 

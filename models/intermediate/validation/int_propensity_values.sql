@@ -1,14 +1,13 @@
--- Grain: one row per frequency score: what turns a purchase probability into orders and money, from
--- the finished dates.
--- Whoever comes back orders once, and beyond that `extra_order_factor` times as often as his pace
--- so far says; an order is worth the customer's own value so far, drawn to the mean of all, times
--- `order_value_factor`, which also carries what those returned who did not order again.
--- `year_order_factor`: what the customers of `year_date` really ordered within a year, by what the
--- same formula would have expected of them for the horizon at that date. A date about a year ago
--- has the season of today, so that neither the level nor the season of the last weeks is drawn out
--- over the year.
+-- Grain: one row per frequency score: how many orders a year brings for one in the horizon.
+-- Measured on the customers of `year_date`, a finished date about a year ago: the orders they
+-- placed in the year after it by those they placed in the horizon after it. Each score has its own
+-- ratio, drawn to that of all by 100 orders, since a score with few orders says little.
+-- The model knows no season: it expects an average quarter, and the horizon after year_date may
+-- have been a better or a worse one. Where today's horizon lies in the same season as that one
+-- (320 days or more ago), or that one had too few orders to divide by, the ratio of the whole base
+-- is therefore by what the formula of today would have expected for it, not by what came.
 {%- set double = type_double() %}
-{%- set horizon = var('retention_horizon_days') %}
+{%- set horizon = var('retention_horizon_days') | int %}
 {%- set features = propensity_features() %}
 {%- set days_ago = dbt.datediff('dates.as_of_date', 'current_dates.as_of_date', 'day') | trim %}
 {%- set days_of_history = dbt.datediff(
@@ -23,57 +22,18 @@ finished as (
         customer_id,
         y,
         future_order_count,
-        future_net_revenue,
         order_pace,
-        order_count,
-        net_revenue,
         {{ features | join(',\n        ') }}
     from {{ ref('int_propensity_features') }}
     where not is_current
 
 ),
 
-base_values as (
+order_values as (
 
-    select
-        cast(
-            sum(case when future_order_count > 0 then future_net_revenue else 0 end) as {{ double }}
-        ) / nullif(sum(future_order_count), 0) as order_value,
-        cast(
-            sum(case when future_order_count > 0 then future_order_count - 1 else 0 end)
-            as {{ double }}
-        ) / nullif(
-            cast(
-                sum(case when future_order_count > 0 then order_pace else 0 end) as {{ double }}
-            ),
-            0
-        ) as extra_order_factor
-    from finished
-
-),
-
-value_factors as (
-
-    select
-        base_values.order_value,
-        base_values.extra_order_factor,
-        greatest(
-            cast(sum(finished.future_net_revenue) as {{ double }})
-            / nullif(
-                sum(
-                    finished.future_order_count
-                    * {{ own_order_value(
-                        'finished.net_revenue', 'finished.order_count', 'base_values.order_value'
-                    ) }}
-                ),
-                0
-            ),
-            cast(0 as {{ double }})
-        ) as order_value_factor
-    from base_values
-    inner join finished
-        on base_values.order_value is not null
-    group by base_values.order_value, base_values.extra_order_factor
+    select extra_order_factor
+    from {{ ref('int_propensity_order_values') }}
+    where fit_code = 'current'
 
 ),
 
@@ -88,16 +48,20 @@ first_orders as (
 
 ),
 
--- The finished date that is nearest to a year ago, of those that are half a year ago or more and
--- lie retention_horizon_days or more after the first order: before that everybody is new, and
--- nobody's habits show.
+-- The finished date whose year is complete and began at most 45 days earlier than a year ago; else
+-- the one nearest to a year ago, of those that are half a year ago or more. It lies
+-- retention_horizon_days or more after the first order: before that everybody is new, and nobody's
+-- habits show.
 year_dates as (
 
     select
         dates.as_of_date,
         least({{ days_ago }}, 365) as year_days,
         row_number() over (
-            order by abs({{ days_ago }} - 365), dates.as_of_date
+            order by
+                case when {{ days_ago }} between 365 and 410 then 0 else 1 end,
+                abs({{ days_ago }} - 365),
+                dates.as_of_date
         ) as preference
     from {{ ref('int_validation_windows') }} as dates
     inner join {{ ref('int_as_of_dates') }} as current_dates
@@ -136,6 +100,7 @@ year_odds as (
     select
         finished.as_of_date,
         finished.customer_id,
+        finished.future_order_count,
         finished.order_pace,
         year_dates.year_days,
         cast(avg(finished.y) over () as {{ double }}) as base_rate,
@@ -157,39 +122,67 @@ year_odds as (
 
 ),
 
-year_customers as (
+year_probabilities as (
+
+    select
+        *,
+        case
+            when log_odds is not null
+                then 1 / (
+                    1 + exp(
+                        -greatest(
+                            least(log_odds, cast(20 as {{ double }})), cast(-20 as {{ double }})
+                        )
+                    )
+                )
+            else base_rate
+        end as probability
+    from year_odds
+    {{ fence() }}
+
+),
+
+by_score as (
 
     select
         scores.frequency_score,
-        max(year_odds.as_of_date) as year_date,
-        max(year_odds.year_days) as year_days,
-        sum(coalesce(year_orders.order_count, 0)) as order_count,
+        max(year_probabilities.as_of_date) as year_date,
+        max(year_probabilities.year_days) as year_days,
+        cast(sum(coalesce(year_orders.order_count, 0)) as {{ double }}) as year_order_count,
+        cast(sum(year_probabilities.future_order_count) as {{ double }}) as horizon_order_count,
         sum(
-            coalesce(
-                1 / (
-                    1 + exp(
-                        -greatest(
-                            least(year_odds.log_odds, cast(20 as {{ double }})),
-                            cast(-20 as {{ double }})
-                        )
-                    )
-                ),
-                year_odds.base_rate
-            ) * (
-                1 + coalesce(value_factors.extra_order_factor, 0)
-                * cast(year_odds.order_pace as {{ double }})
-            )
+            {{ expected_orders(
+                'year_probabilities.probability',
+                'order_values.extra_order_factor',
+                'year_probabilities.order_pace',
+            ) }}
         ) as expected_order_count
-    from year_odds
+    from year_probabilities
     inner join {{ ref('int_rfm_scores') }} as scores
         on
-            year_odds.as_of_date = scores.as_of_date
-            and year_odds.customer_id = scores.customer_id
-    left join value_factors
-        on 1 = 1
+            year_probabilities.as_of_date = scores.as_of_date
+            and year_probabilities.customer_id = scores.customer_id
+    cross join order_values
     left join year_orders
-        on year_odds.customer_id = year_orders.customer_id
+        on year_probabilities.customer_id = year_orders.customer_id
     group by scores.frequency_score
+
+),
+
+totals as (
+
+    select
+        max(year_date) as year_date,
+        max(year_days) as year_days,
+        sum(year_order_count) as year_order_count,
+        sum(horizon_order_count) as horizon_order_count,
+        -- What the orders of the year are divided by.
+        case
+            when max(year_days) >= 320 or sum(horizon_order_count) < 100
+                then sum(expected_order_count)
+            else sum(horizon_order_count)
+        end as base_order_count
+    from by_score
 
 ),
 
@@ -202,39 +195,37 @@ tiles as (
 
 ),
 
--- A score with few orders in that year takes the factor of the whole base.
-year_factors as (
+-- The ratio of the score by that of all, times that of all: written so that it stands without any
+-- order in the horizon. Days that are missing in the year are taken at the same pace.
+ratios as (
 
     select
         tiles.frequency_score,
-        max(year_customers.year_date) over () as year_date,
-        max(year_customers.year_days) over () as year_days,
-        case
-            when year_customers.order_count >= 100
-                then
-                    cast(year_customers.order_count as {{ double }})
-                    / nullif(year_customers.expected_order_count, 0)
-            else
-                cast(sum(year_customers.order_count) over () as {{ double }})
-                / nullif(sum(year_customers.expected_order_count) over (), 0)
-        end as order_factor
+        totals.year_date,
+        totals.year_days,
+        (
+            coalesce(by_score.year_order_count, 0) * totals.horizon_order_count
+            + 100 * totals.year_order_count
+        )
+        / (coalesce(by_score.horizon_order_count, 0) + 100)
+        / nullif(totals.base_order_count, 0)
+        * 365 / cast(totals.year_days as {{ double }}) as year_order_ratio
     from tiles
-    left join year_customers
-        on tiles.frequency_score = year_customers.frequency_score
+    cross join totals
+    left join by_score
+        on tiles.frequency_score = by_score.frequency_score
 
 )
 
 select
-    year_factors.frequency_score,
-    {% for value in ['order_value', 'extra_order_factor', 'order_value_factor'] %}
-    {{ nine_digits('value_factors.' ~ value) }} as {{ value }},
-    {% endfor %}
-    year_factors.year_date,
-    cast(year_factors.year_days as integer) as year_days,
-    -- Orders until the end of what is known, and the days that are missing at the same pace.
-    {{ nine_digits(
-        'year_factors.order_factor * 365 / cast(year_factors.year_days as ' ~ double ~ ')'
-    ) }} as year_order_factor
-from year_factors
-left join value_factors
-    on 1 = 1
+    frequency_score,
+    year_date,
+    cast(year_days as integer) as year_days,
+    {%- if horizon <= 365 %}
+    -- A year holds the horizon.
+    case when year_order_ratio < 1 then 1 else {{ nine_digits('year_order_ratio') }} end
+        as year_order_ratio
+    {%- else %}
+    {{ nine_digits('year_order_ratio') }} as year_order_ratio
+    {%- endif %}
+from ratios

@@ -1,7 +1,8 @@
 -- Grain: one row per cluster of the number that discovered_segment_choices takes: who they are.
 -- Named by how recent its customers are and what they are worth (frequency and monetary value
--- together), each against all customers in standard deviations of the logarithms. Clusters with the
--- same name are one segment of the scheme `discovered`.
+-- together), each against all customers in standard deviations of the logarithms, and the value of
+-- equally recent clusters against each other. Clusters with the same name (more than three that are
+-- equally recent) are one segment of the scheme `discovered`.
 {{ config(
     indexes=[
         {'columns': ['cluster_number'], 'unique': true},

@@ -2,7 +2,8 @@
 -- retention_horizon_days is, what orders and money are to be expected, and why.
 -- `method`: `model` (logistic, see propensity_scorecard), or `segment_rate` where too few customers
 -- came back or did not: the rate of the customer's segment over the finished dates, with twenty
--- customers of the whole base beside it; `none` where no date is finished.
+-- customers of the whole base beside it; `none` where no date is finished. A reason moves the odds
+-- by a tenth of a per cent or more; less is no reason.
 {{ config(
     indexes=[
         {'columns': ['customer_id'], 'unique': true},
@@ -62,6 +63,14 @@ unsettled as (
 ),
 
 {{ propensity_line('line') }},
+
+order_values as (
+
+    select *
+    from {{ ref('int_propensity_order_values') }}
+    where fit_code = 'current'
+
+),
 
 segment_rates as (
 
@@ -177,15 +186,19 @@ joined as (
         (
             coalesce(segment_rates.retained_count, 0) + 20 * base_rates.base_rate
         ) / (coalesce(segment_rates.customer_count, 0) + 20) as segment_rate,
-        factors.order_value,
-        factors.extra_order_factor,
-        factors.order_value_factor,
-        factors.year_order_factor,
+        order_values.order_value,
+        order_values.extra_order_factor,
+        order_values.order_value_factor,
+        order_values.retained_customer_count,
+        order_values.gone_customer_count,
+        year_values.year_order_ratio,
         unsettled.has_unsettled_model,
         {% for place in [1, 2, 3] %}
         case
             {% for reason_features, text in reasons %}
-            when chosen.reason_{{ place }} = {{ loop.index }}
+            when
+                chosen.reason_{{ place }} = {{ loop.index }}
+                and abs(chosen.part_{{ loop.index }}) >= 0.001
                 then {{ dbt.concat([
                     "case when chosen.part_" ~ loop.index
                     ~ " >= 0 then 'More likely: ' else 'Less likely: ' end",
@@ -206,8 +219,10 @@ joined as (
     left join base_rates
         on 1 = 1
     cross join unsettled
-    left join {{ ref('int_propensity_values') }} as factors
-        on customers.frequency_score = factors.frequency_score
+    left join order_values
+        on 1 = 1
+    left join {{ ref('int_propensity_values') }} as year_values
+        on customers.frequency_score = year_values.frequency_score
 
 ),
 
@@ -238,15 +253,10 @@ expected as (
 
     select
         *,
-        cast(probability as {{ double }}) * (
-            1 + coalesce(extra_order_factor, 0) * cast(order_pace as {{ double }})
-        ) as expected_orders,
-        case
-            when order_value is not null
-                then order_value_factor * {{ own_order_value(
-                    'net_revenue', 'order_count', 'order_value'
-                ) }}
-        end as expected_order_value
+        {{ expected_orders('probability', 'extra_order_factor', 'order_pace') }} as expected_orders,
+        {{ expected_order_value(
+            'net_revenue', 'order_count', 'order_value', 'order_value_factor'
+        ) }} as expected_order_value
     from probable
     {{ fence() }}
 
@@ -274,26 +284,25 @@ select
     coalesce(recalibrated_log_odds is not null, false) as is_recalibrated,
     cast(cast(expected_orders as numeric(18, 6)) as {{ double }}) as expected_orders,
     cast(expected_orders * expected_order_value as {{ type_money() }}) as expected_revenue,
-    cast(cast(expected_orders * year_order_factor as numeric(18, 6)) as {{ double }})
+    cast(cast(expected_orders * year_order_ratio as numeric(18, 6)) as {{ double }})
         as expected_orders_12m,
-    cast(expected_orders * year_order_factor * expected_order_value as {{ type_money() }})
+    cast(expected_orders * year_order_ratio * expected_order_value as {{ type_money() }})
         as expected_revenue_12m,
-    case
-        when method = 'segment_rate'
-            then {{ dbt.concat(["'Rate of the segment: '", 'segment_name']) }}
-        else reason_1
-    end as reason_1,
-    case when method = 'model' then reason_2 end as reason_2,
-    case when method = 'model' then reason_3 end as reason_3,
+    {% for place in [1, 2, 3] %}
+    case when method = 'model' then reason_{{ place }} end as reason_{{ place }},
+    {% endfor %}
     case method
         when 'model'
             then 'A rank; a level (and money) only where the next season resembles the last'
         when 'segment_rate'
-            then case
-                when has_unsettled_model
-                    then 'The model has not settled, so it is not used'
-                else 'Fewer than 100 customers came back, or did not: too few for a model'
-            end
+            then {{ dbt.concat([
+                propensity_no_model(
+                    'retained_customer_count', 'gone_customer_count', 'has_unsettled_model'
+                ),
+                "'; without a model the probability is the rate of the segment '",
+                'segment_name',
+                "' (drawn to that of all by 20 customers), and there are no reasons to give'",
+            ]) }}
         else 'No date of the history is so long ago that the days after it are complete'
     end as note
 from expected

@@ -123,6 +123,74 @@ measured_areas as (
 
 ),
 
+-- Orders and money by the formula of customer_propensity, with the factors known at that date, and
+-- what then came. Six digits of each customer: sums of floating point differ from run to run.
+amounts as (
+
+    select
+        judged.fit_code,
+        judged.variant,
+        observed.future_order_count,
+        observed.future_net_revenue,
+        {{ expected_orders(
+            'judged.probability', 'order_values.extra_order_factor', 'observed.order_pace'
+        ) }} as expected_orders,
+        {{ expected_order_value(
+            'observed.net_revenue',
+            'observed.order_count',
+            'order_values.order_value',
+            'order_values.order_value_factor',
+        ) }} as expected_order_value
+    from judged
+    inner join {{ ref('int_propensity_features') }} as observed
+        on
+            judged.as_of_date = observed.as_of_date
+            and judged.customer_id = observed.customer_id
+            and not observed.is_current
+    inner join {{ ref('int_propensity_order_values') }} as order_values
+        on judged.fit_code = order_values.fit_code
+
+),
+
+total_amounts as (
+
+    select
+        fit_code,
+        variant,
+        sum(cast(expected_orders as numeric(18, 6))) as expected_orders,
+        sum(future_order_count) as order_count,
+        sum(cast(expected_orders * expected_order_value as numeric(24, 6))) as expected_revenue,
+        sum(future_net_revenue) as net_revenue
+    from amounts
+    group by fit_code, variant
+
+),
+
+current_models as (
+
+    select count(*) > 0 as has_model
+    from {{ ref('int_propensity_models') }}
+    where fit_code = 'current' and is_converged
+
+),
+
+{{ propensity_line('line') }},
+
+-- What customer_propensity uses now: the model as it is or by a line, or none.
+used_now as (
+
+    select
+        case
+            when current_models.has_model and line.slope is not null then 'recalibrated'
+            when current_models.has_model then 'model'
+            else 'none'
+        end as variant
+    from current_models
+    left join line
+        on 1 = 1
+
+),
+
 levels as (
 
     select
@@ -195,6 +263,7 @@ select
     levels.as_of_date,
     cast(windows.horizon_days as integer) as horizon_days,
     levels.is_used,
+    wanted.variant = used_now.variant as is_used_now,
     wanted.variant = 'in_sample' as is_in_sample,
     cast(levels.customer_count as integer) as customer_count,
     cast(levels.retained_count as integer) as retained_count,
@@ -231,19 +300,30 @@ select
     end as calibration_slope,
     {{ nine_digits('levels.brier_score') }} as brier_score,
     {{ nine_digits('levels.log_loss') }} as log_loss,
+    cast(total_amounts.expected_orders as {{ double }}) as expected_orders,
+    cast(total_amounts.order_count as integer) as order_count,
+    cast(total_amounts.expected_revenue as {{ type_money() }}) as expected_revenue,
+    cast(total_amounts.net_revenue as {{ type_money() }}) as net_revenue,
     worst_deciles.largest_decile_difference,
     cast(worst_deciles.deciles_off as integer) as deciles_off,
     cast(worst_deciles.deciles_out_of_order as integer) as deciles_out_of_order,
     case
-        when levels.fit_code is null and fits.is_converged = false
-            then 'The model has not settled, so it is not used'
-        when levels.fit_code is null and wanted.variant = 'model'
-            then 'Too few finished dates, or fewer than 100 customers who came back or did not'
-        when levels.fit_code is null
+        when levels.fit_code is null and fits.is_converged
             then
                 'No recalibration was known: too few finished dates, fewer than ten customers who'
                 || ' came back or did not, or an upside-down line'
-        when of_model.auc is null then 'Nobody came back, or everybody'
+        when
+            levels.fit_code is null
+            and known.retained_customer_count + known.gone_customer_count = 0
+            then 'Too few finished dates: at the date of this model none was complete'
+        when levels.fit_code is null
+            then {{ propensity_no_model(
+                'known.retained_customer_count',
+                'known.gone_customer_count',
+                'fits.fit_code is not null',
+            ) }}
+        when levels.retained_count = 0 then 'Nobody came back after this date'
+        when of_model.auc is null then 'Everybody came back after this date'
         when wanted.variant = 'in_sample'
             then
                 'Fitted to these very outcomes: shows what is left when the level is right, not how'
@@ -258,6 +338,9 @@ select
     end as what_is_promised
 from wanted
 cross join windows
+cross join used_now
+inner join {{ ref('int_propensity_order_values') }} as known
+    on wanted.fit_code = known.fit_code
 left join levels
     on
         wanted.fit_code = levels.fit_code
@@ -274,6 +357,10 @@ left join measured_areas as of_scores
         and of_scores.ranked_by = 'rfm_score'
 left join {{ ref('int_propensity_calibrations') }} as calibrations
     on levels.fit_code = calibrations.fit_code
+left join total_amounts
+    on
+        wanted.fit_code = total_amounts.fit_code
+        and wanted.variant = total_amounts.variant
 left join worst_deciles
     on
         wanted.fit_code = worst_deciles.fit_code

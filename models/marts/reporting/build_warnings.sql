@@ -7,8 +7,21 @@
 {%- set first_date_text = "cast(first_date as " ~ string ~ ")" %}
 {%- set last_date_text = "cast(last_date as " ~ string ~ ")" %}
 {%- set days_to_next_date = dbt.datediff('sale_date', 'next_date', 'day') | trim %}
+{%- set is_discovered = var('segment_scheme') == 'discovered' %}
 with
 
+{% if is_discovered -%}
+-- The scheme has a rule and a segment for every name that a cluster can have; while there are
+-- clusters, a name that none of them has is no mistake.
+cluster_names as (
+
+    select distinct segment_code
+    from {{ ref('int_discovered_cells') }}
+    where segment_code is not null
+
+),
+
+{% endif -%}
 current_dates as (
 
     select as_of_date
@@ -470,6 +483,12 @@ warnings as (
     where
         customer_share < {{ var('min_segment_share') }}
         and segment_code not in ('prospects', 'dormant')
+        {% if is_discovered %}
+        and (
+            segment_code in (select segment_code from cluster_names)
+            or not exists (select 1 from cluster_names)
+        )
+        {% endif %}
     union all
     select
         'small_score_group' as warning_code,
@@ -493,7 +512,11 @@ warnings as (
             "' decides about nobody: earlier rules take all of its scores'"
         ]) }} as message
     from {{ ref('segment_rule_coverage') }}
-    where not is_reachable
+    where
+        not is_reachable
+        {% if is_discovered %}
+        and (segment_scheme <> 'discovered' or not exists (select 1 from cluster_names))
+        {% endif %}
 
 )
 

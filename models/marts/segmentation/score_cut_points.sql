@@ -93,17 +93,12 @@ select
             then 'The boundaries hold'
         {%- if var('lookback_days') is none %}
         when cut_points.dimension <> 'recency'
-            then
-                'Moved, since orders and revenue of all history only pile up: set lookback_days to'
-                || ' compare like with like'
+            then {{ dbt.concat(what_moved('drift') + [
+                "': without lookback_days orders and revenue only pile up. Set lookback_days to"
+                ~ " compare like with like'",
+            ]) }}
         {%- endif %}
-        when cut_points.is_fixed
-            then
-                'Moved: fewer or more customers than then reach the boundaries; set them anew in'
-                || ' fixed_cut_points.csv'
-        else
-            'Moved: a score means another value than then; hold the boundaries in'
-            || ' fixed_cut_points.csv where reports compare scores over time'
+        else {{ dbt.concat(what_moved('drift') + ["'. '", after_a_move('cut_points.is_fixed')]) }}
     end as stability_note
 from cut_points
 left join {{ ref('int_score_drift') }} as drift

@@ -12,6 +12,12 @@
 {%- set key = 'scope, horizon_code, dimension, segment_scheme' %}
 {%- set z_95 = '1.9599639845400545' %}
 {%- set least_for_error = 20 %}
+{%- set no_date = (
+    'There is no history to look back at (the var history_periods is 0)'
+    if var('history_periods') == 0 else
+    'No date of the history is so long ago that the days after it are complete'
+    ~ ' (the var history_periods says how far it reaches, if the sales do)'
+) %}
 with
 
 dimensions as (
@@ -378,10 +384,7 @@ select
             then least(changes.smallest_p_value * changes.comparison_count, 1)
     end as fall_p_value,
     case
-        when scopes.horizon_days is null
-            then
-                'No date of the history is so long ago that the days after it are complete: a'
-                || ' larger history_periods reaches back further'
+        when scopes.horizon_days is null then '{{ no_date }}'
         when tiles.score_tiles <> {{ var('score_tiles') }}
             then {{ dbt.concat(["'The scheme is written for '", number_text('tiles.score_tiles'),
                 "' tiles'"]) }}
@@ -394,9 +397,13 @@ select
             then 'Everybody came back, so nothing can be told apart'
         when correlated.level_count = 1 then 'All customers have the same score'
         when correlated.rarer_count < {{ least_for_error }}
-            then 'Fewer than {{ least_for_error }} customers came back, or did not: no interval'
+            then
+                'Fewer than {{ least_for_error }} customers came back, or fewer than'
+                || ' {{ least_for_error }} did not: too few for an interval, so not judged'
         when correlated.auc_standard_error is null
-            then 'Nobody stands between those who came back and those who did not: no interval'
+            then
+                'The score parts those who came back from those who did not without a single'
+                || ' exception: no interval, so not judged'
     end as note
 from scopes
 cross join dimensions

@@ -288,13 +288,15 @@ select
         when judged.added_p_value is null
             then 'Customers with the same three scores hardly differ in it'
         when judged.added_p_value >= 0.05 then 'Adds nothing beyond RFM'
-        when judged.auc_within_scores > 0.5
-            then
-                'Adds to RFM: of customers with the same scores, those with more of it come back'
-                || ' more often'
-        else
-            'Adds to RFM: of customers with the same scores, those with less of it come back'
-            || ' more often'
+        else {{ dbt.concat([
+            "case when abs(judged.auc_within_scores - 0.5) < 0.05"
+            ~ " then 'Adds a little to RFM' else 'Adds to RFM' end",
+            "': of customers with the same scores, those with '",
+            "case when judged.auc_within_scores > 0.5 then 'more' else 'less' end",
+            "' of it come back more often (true of '",
+            percent_text('0.5 + abs(judged.auc_within_scores - 0.5)'),
+            "' % of pairs; a coin: 50 %)'",
+        ]) }}
     end as what_it_tells
 from judged
 cross join judged_dates

@@ -4,7 +4,8 @@
 -- assert_levels_and_boundaries_hold warns of the others.
 -- Only what chance does not explain: scores over all finished dates, with errors clustered by
 -- customer, and each p-value times the number of all comparisons made; probabilities at the latest
--- finished date by three standard errors.
+-- finished date by three standard errors. Where too few came back to judge anything, the row
+-- `not_judged` says so: an empty table means that all is well.
 {{ config(post_hook='{{ print_build_warnings("finding_code") }}') }}
 {%- set double = type_double() %}
 {%- set string = dbt.type_string() %}
@@ -147,14 +148,49 @@ deciles as (
 -- held against the start of the history.
 drift as (
 
-    select *
-    from {{ ref('int_score_drift') }}
+    select
+        drift.*,
+        drift.dimension in (
+            select fixed_cut_points.dimension
+            from {{ ref('policy_fixed_cut_points') }} as fixed_cut_points
+        ) as is_fixed
+    from {{ ref('int_score_drift') }} as drift
     where
-        {{ at_current_date() }}
-        and population_stability_index - index_by_chance > {{ var('max_stability_index') }}
+        drift.{{ at_current_date() }}
+        and drift.population_stability_index - drift.index_by_chance
+        > {{ var('max_stability_index') }}
         {%- if var('lookback_days') is none %}
-        and dimension = 'recency'
+        and drift.dimension = 'recency'
         {%- endif %}
+
+),
+
+-- Whether the composite score tells who comes back is the first thing to know: where it cannot be
+-- known, nothing else that is missing from this table means that all is well.
+not_judged as (
+
+    select
+        note,
+        case
+            when horizon_days is null
+                then
+                    'Set a larger history_periods or a smaller retention_horizon_days, or wait'
+                    || ' until the sales reach further'
+            when retained_count = 0
+                then 'Set a larger retention_horizon_days, or wait for more sales'
+            when retained_count = customer_count
+                then 'Set a smaller retention_horizon_days'
+            when level_count = 1 then 'Look at the values in score_cut_points'
+            else
+                'Wait for more sales, or set a larger history_periods or another'
+                || ' retention_horizon_days'
+        end as advice
+    from {{ ref('score_validation_summary') }}
+    where
+        scope = 'pooled'
+        and horizon_code = 'horizon'
+        and dimension = 'rfm_score'
+        and auc_standard_error is null
 
 ),
 
@@ -256,11 +292,20 @@ select
     'boundaries_moved' as finding_code,
     'warning' as severity,
     {{ dbt.concat(['dimension', "' '", 'score_group']) }} as subject,
-    {{ dbt.concat([
-        "'The values of '", 'dimension', "' in '", 'score_group', "' have moved since '",
-        'cast(reference_date as ' ~ string ~ ')', "' (population stability index '",
-        ratio_text('population_stability_index', 2), "', the var max_stability_index asks for "
-        ~ var('max_stability_index') ~ " at most): a score now means another value than then. "
-        ~ "Where reports compare scores over time, hold the boundaries in fixed_cut_points.csv'",
+    {{ dbt.concat(what_moved('drift') + [
+        "case when score_group = '" ~ whole_base() ~ "' then '. '"
+        ~ " else " ~ dbt.concat(["' in the score group '", 'score_group', "'. '"]) ~ " end",
+        after_a_move('is_fixed'),
+        "'. Compare the dates in score_cut_points'",
     ]) }} as message
 from drift
+union all
+select
+    'not_judged' as finding_code,
+    'warning' as severity,
+    'rfm_score horizon' as subject,
+    {{ dbt.concat([
+        "'The scores have NOT been judged: nobody knows whether they tell who comes back within "
+        ~ var('retention_horizon_days') ~ " days. Reason: '", 'note', "'. What to do: '", 'advice',
+    ]) }} as message
+from not_judged
