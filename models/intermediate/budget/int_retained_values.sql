@@ -6,50 +6,21 @@
 -- revenue per retained customer. A score with fewer than 50 customers of either kind takes the
 -- share of the whole base, and 1 if that has too few.
 {%- set double = type_double() %}
-{%- set days_ago = dbt.datediff('windows.as_of_date', 'current_dates.as_of_date', 'day') | trim %}
 {%- set days_after = dbt.datediff('year_dates.as_of_date', 'orders.sale_date', 'day') | trim %}
-{%- set days_of_history = dbt.datediff(
-    'first_orders.order_date', 'windows.as_of_date', 'day'
-) | trim %}
 with
-
-first_orders as (
-
-    select min(order_date) as order_date
-    from {{ ref('int_order_dates') }}
-
-),
-
--- As in int_propensity_values: nearest to a year ago, at least half a year, and one horizon or more
--- after the first order.
-preferred_dates as (
-
-    select
-        windows.as_of_date,
-        windows.end_date,
-        least({{ days_ago }}, 365) as year_days,
-        row_number() over (
-            order by abs({{ days_ago }} - 365), windows.as_of_date
-        ) as preference
-    from {{ ref('int_validation_windows') }} as windows
-    inner join {{ ref('int_as_of_dates') }} as current_dates
-        on current_dates.is_current
-    cross join first_orders
-    where
-        windows.horizon_code = 'horizon'
-        and {{ days_ago }} >= 180
-        and {{ days_of_history }} >= {{ var('retention_horizon_days') }}
-
-),
 
 year_dates as (
 
     select
-        as_of_date,
-        end_date,
-        year_days
-    from preferred_dates
-    where preference = 1
+        factors.year_date as as_of_date,
+        windows.end_date,
+        max(factors.year_days) as year_days
+    from {{ ref('int_propensity_values') }} as factors
+    inner join {{ ref('int_validation_windows') }} as windows
+        on
+            factors.year_date = windows.as_of_date
+            and windows.horizon_code = 'horizon'
+    group by factors.year_date, windows.end_date
 
 ),
 
