@@ -55,6 +55,14 @@ cross_violations as (
         found,
         accepted
     from {{ ref('policy_budget_violations') }}
+    union all
+    select
+        file_name,
+        csv_row,
+        column_name,
+        found,
+        accepted
+    from {{ ref('policy_holdout_violations') }}
 
 )
 

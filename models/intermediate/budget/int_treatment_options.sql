@@ -170,6 +170,7 @@ joined as (
         policies.save_rate,
         policies.is_suppressed or published_policies.is_suppressed as is_suppressed,
         coalesce(reach.is_internal, false) as is_internal,
+        holdouts.customer_id is not null as is_held_out,
         last_contacts.last_contact_date,
         propensities.purchase_probability,
         1 - propensities.purchase_probability as lapse_probability,
@@ -203,6 +204,8 @@ joined as (
         on customers.frequency_score = retained_values.frequency_score
     left join {{ ref('int_customer_reach') }} as reach
         on customers.customer_id = reach.customer_id
+    left join {{ ref('int_holdout_customers') }} as holdouts
+        on customers.customer_id = holdouts.customer_id
     left join last_contacts
         on customers.customer_id = last_contacts.customer_id
 
@@ -357,6 +360,7 @@ select
         when is_internal then 'internal_customer'
         when is_suppressed then 'suppressed_segment'
         when channel is null then primary_block_reason
+        when is_held_out then 'holdout'
         when is_contacted_too_recently then 'contacted_too_recently'
         when purchase_probability is null then 'no_probability'
         when value_given_retention is null then 'value_unknown'

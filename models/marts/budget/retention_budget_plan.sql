@@ -53,6 +53,7 @@ select
         when 'no_address' then 'No address for the channel'
         when 'no_channel' then 'The strategy names no channel'
         when 'contacted_too_recently' then 'Contacted so recently that the limit is reached'
+        when 'holdout' then 'Held out of contacts to measure what they bring'
         when 'no_probability' then 'No purchase probability is known'
         when 'value_unknown' then 'No expected revenue is known'
         when 'cost_unknown' then 'The cost of the channel is not known (channel_costs.csv)'
