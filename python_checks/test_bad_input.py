@@ -418,6 +418,62 @@ BAD_FILES = {
         "audience_definitions.csv, row 5, column segment_code: found 'loyal'; "
         "accepted: a segment of the scheme lifecycle in segments.csv",
     ),
+    "cost_below_nothing": BadFile(
+        "channel_costs",
+        _cells("email", cost_per_contact="-0.01"),
+        "channel_costs.csv, row 2, column cost_per_contact: found '-0.01'; "
+        "accepted: a number with a decimal point from 0 to 1000000",
+    ),
+    "share_above_one": BadFile(
+        "channel_costs",
+        _cells("sms", redemption_rate="15"),
+        "channel_costs.csv, row 3, column redemption_rate: found '15'; "
+        "accepted: a number with a decimal point from 0 to 1",
+    ),
+    "cost_of_an_unknown_channel": BadFile(
+        "channel_costs",
+        _cells("email", channel="mail"),
+        "channel_costs.csv, row 2, column channel: found 'mail'; "
+        "accepted: one of email, sms, direct_mail, push, phone, ads, onsite",
+    ),
+    "channel_without_a_cost": BadFile(
+        "channel_costs",
+        _without("phone"),
+        "channel_costs.csv, column channel: found no row for the channel phone "
+        "(strategy_policy.csv, row 2); accepted: a row for every channel that is used; "
+        "leave cost_per_contact blank if it is not known",
+    ),
+    "two_costs_of_a_channel": BadFile(
+        "channel_costs",
+        lambda table: table.rows.append(table.rows[0]),
+        "channel_costs.csv, row 9, column channel: found 'email' a second time; "
+        "accepted: each only once",
+    ),
+    "allocation_to_an_unknown_segment": BadFile(
+        "current_budget_allocation",
+        lambda table: table.rows.append(["lifecycle", "vip", "100", "x"]),
+        "current_budget_allocation.csv, row 2, column segment_code: found 'lifecycle:vip'; "
+        "accepted: a segment of segments.csv",
+    ),
+    "two_allocations_to_a_segment": BadFile(
+        "current_budget_allocation",
+        lambda table: table.rows.extend([["lifecycle", "lost", "100", "x"]] * 2),
+        "current_budget_allocation.csv, row 3, column segment_code: found 'lifecycle:lost' "
+        "a second time; accepted: each only once",
+    ),
+    "what_if_nothing_were_different": BadFile(
+        "what_if_policy",
+        lambda table: table.rows.append(["lifecycle", "lost", "", "", "", "x"]),
+        "what_if_policy.csv, row 2, column expected_save_rate: found a blank cell, as in "
+        "incentive_depth_pct and primary_channel; accepted: at least one of the three, else nothing "
+        "would differ",
+    ),
+    "what_if_every_order_lost_money": BadFile(
+        "what_if_policy",
+        lambda table: table.rows.append(["lifecycle", "lost", "", "40", "", "x"]),
+        "what_if_policy.csv, row 2, column incentive_depth_pct: found 40; accepted: at most 30.0 "
+        "(the var margin_rate): above it every order loses money",
+    ),
     "audience_on_an_unknown_channel": BadFile(
         LISTS,
         _cells("lifecycle", "loyal_rhythm", channel="mail"),
@@ -685,6 +741,9 @@ BAD_VARS: list[tuple[dict[str, Any], list[str]]] = [
             "history_periods": -1,
             "as_of_date": "2023-02-30",
             "latest_plausible_date": "tomorrow",
+            "retention_budget": -1,
+            "high_touch_capacity": 2.5,
+            "retention_value_window": "decade",
             "margin_rate": 30,
             "min_group_customers": 0,
             "count_zero_value_orders": "sometimes",
@@ -695,6 +754,11 @@ BAD_VARS: list[tuple[dict[str, Any], list[str]]] = [
         },
         [
             "var score_tiles: found 11; accepted: a whole number from 3 to 10",
+            "var retention_budget: found -1; accepted: a number from 0 to 999999999999 "
+            "(or null for no limit)",
+            "var high_touch_capacity: found 2.5; accepted: a whole number from 0 to 1000000000 "
+            "(customers, or null for no limit)",
+            "var retention_value_window: found decade; accepted: year, horizon",
             "var tie_method: found average; accepted: shared, split",
             "var lookback_days: found 0; accepted: a whole number from 1 to 100000 "
             "(or null for all history)",

@@ -22,6 +22,16 @@
             check_whole_number('lookback_days', 1, 100000, ' (or null for all history)')
         ) -%}
     {%- endif -%}
+    {%- if var('high_touch_capacity') is not none -%}
+        {%- do problems.append(check_whole_number(
+            'high_touch_capacity', 0, 1000000000, ' (customers, or null for no limit)'
+        )) -%}
+    {%- endif -%}
+    {%- if var('retention_budget') is not none -%}
+        {%- do problems.append(check_number(
+            'retention_budget', 0, 999999999999, ' (or null for no limit)'
+        )) -%}
+    {%- endif -%}
 
     {%- if var('phone_country_code') is not none -%}
         {%- do problems.append(check_whole_number(
@@ -65,6 +75,7 @@
     {%- for name, accepted in {
         'tie_method': ['shared', 'split'],
         'history_grain': ['day', 'week', 'month', 'quarter'],
+        'retention_value_window': ['year', 'horizon'],
         'rfm_basis': ['sales', 'activity'],
         'validation_severity': ['error', 'warn'],
     }.items() if var(name) not in accepted -%}
@@ -141,7 +152,8 @@
     {#- A mistyped name would otherwise do nothing, silently. Others than ours may be for models of
         your own. -#}
     {%- set known = (whole_numbers.keys() | list) + (numbers.keys() | list) + [
-        'tie_method', 'rfm_basis', 'history_grain', 'count_zero_value_orders', 'as_of_date',
+        'tie_method', 'rfm_basis', 'history_grain', 'retention_budget', 'high_touch_capacity',
+        'retention_value_window', 'count_zero_value_orders', 'as_of_date',
         'latest_plausible_date', 'lookback_days', 'phone_country_code', 'score_group', 'source_schema',
         'segment_scheme', 'customer_rfm_name', 'customer_rfm_schema', 'validation_severity',
     ] + entity_vars['using'] + entity_vars['table'] + entity_vars['columns'] -%}
@@ -182,13 +194,13 @@
 {% endmacro %}
 
 
-{% macro check_number(name, lowest, highest) %}
+{% macro check_number(name, lowest, highest, addition='') %}
     {%- set value = var(name) -%}
     {%- if value is not number or value is boolean or value != value or value == value + 1 or value < lowest
         or (highest is not none and value > highest) -%}
         {{ return(
             "var " ~ name ~ ": found " ~ value ~ "; accepted: a number "
-            ~ range_text(lowest, highest)
+            ~ range_text(lowest, highest) ~ addition
         ) }}
     {%- endif -%}
     {{ return(none) }}

@@ -116,6 +116,7 @@
         'segment_schemes', 'segment_rules', 'segments', 'strategy_policy', 'fixed_cut_points',
         'lifecycle_thresholds', 'behaviour_thresholds', 'engagement_event_types', 'excluded_categories',
         'segment_overrides', 'trigger_rules', 'audience_definitions', 'holdout_policy',
+        'channel_costs', 'current_budget_allocation', 'what_if_policy',
     ]) }}
 {% endmacro %}
 

@@ -6,6 +6,18 @@
 {% macro type_money_total() %}numeric(28, 2){% endmacro %}
 
 
+{#- Expected costs and margins of one customer, and their sums: a mail costs less than a cent. -#}
+{% macro type_unit_money() %}numeric(18, 4){% endmacro %}
+
+{% macro type_unit_money_total() %}numeric(28, 4){% endmacro %}
+
+
+{#- A floating-point amount to four digits, by way of nine: engines differ in what lies behind. -#}
+{% macro unit_money(expression) -%}
+    cast(cast({{ expression }} as numeric(28, 9)) as {{ type_unit_money() }})
+{%- endmacro %}
+
+
 {#- An amount of money divided by a whole number, rounded half away from zero to the cent; null for
     none.
 

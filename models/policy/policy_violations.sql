@@ -54,6 +54,14 @@ cross_violations as (
         column_name,
         found,
         accepted
+    from {{ ref('policy_budget_violations') }}
+    union all
+    select
+        file_name,
+        csv_row,
+        column_name,
+        found,
+        accepted
     from {{ ref('policy_holdout_violations') }}
 
 )

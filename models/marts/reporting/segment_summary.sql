@@ -1,10 +1,25 @@
 -- Grain: one row per segment of the active scheme, empty ones too, at the current as-of date.
 -- Quartiles are over scored customers: the unscored have no recency, frequency or monetary value.
+-- What retention is worth is taken from segment_upside. The selector `core` does without that mart
+-- and the many models behind it; then its figures are null here.
 {%- set measures = {
     'days_since_last_order': 'integer',
     'order_count': 'integer',
     'net_revenue': 'money',
 } %}
+{%- set upside_columns = {
+    'expected_lapse_count': type_double(),
+    'save_rate': type_double(),
+    'save_rate_source': dbt.type_string(),
+    'reachable_share': type_double(),
+    'upside': type_unit_money_total(),
+    'treatment_cost': type_unit_money_total(),
+    'expected_return': type_unit_money_total(),
+    'return_rank': 'integer',
+} %}
+{%- set upside_relation = ref('segment_upside') %}
+{#- A unit test knows no `this` and gives the mart. -#}
+{%- set has_upside = this is none or not execute or load_relation(upside_relation) is not none %}
 {%- set quartiles = {'q1': 0.25, 'median': 0.5, 'q3': 0.75} %}
 with
 
@@ -83,6 +98,25 @@ totals as (
     from customers
     group by segment_key
 
+),
+
+upside as (
+
+    {% if has_upside -%}
+    select
+        segment_key,
+        as_of_date,
+        {{ upside_columns | join(',\n        ') }}
+    from {{ upside_relation }}
+    {%- else -%}
+    select
+        cast(null as {{ dbt.type_string() }}) as segment_key,
+        cast(null as date) as as_of_date,
+        {% for column, type in upside_columns.items() %}
+        cast(null as {{ type }}) as {{ column }}{% if not loop.last %},{% endif %}
+        {% endfor %}
+    {%- endif %}
+
 )
 
 select
@@ -112,6 +146,9 @@ select
     cast(totals.{{ measure }}_q3 as {{ average_type }}) as {{ measure }}_q3,
     cast(totals.{{ measure }}_max as {{ value_type }}) as {{ measure }}_max
     {%- if not loop.last %},{% endif %}
+    {% endfor %},
+    {% for column in upside_columns %}
+    upside.{{ column }}{% if not loop.last %},{% endif %}
     {% endfor %}
 from segments
 cross join base
@@ -119,3 +156,8 @@ left join current_dates
     on 1 = 1
 left join totals
     on segments.segment_key = totals.segment_key
+-- By date too: an older segment_upside is none of the current date.
+left join upside
+    on
+        segments.segment_key = upside.segment_key
+        and current_dates.as_of_date = upside.as_of_date
