@@ -84,7 +84,9 @@ SOURCES_TO_MARTS = (
     "build_warnings",
     "marts.behaviour",
     "marts.activation",
+    "int_audience_fits",
     "int_audience_candidates",
+    "int_holdout_customers",
     "segment_profile",
     *VALIDATION,
 )

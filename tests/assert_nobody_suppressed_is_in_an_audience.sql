@@ -1,4 +1,4 @@
--- Nobody of a suppressed segment, opted out, stopped, internal or contacted too often on a list,
+-- Nobody held out, of a suppressed segment, opted out, stopped, internal or contacted too often on a list,
 -- nobody on two lists of a channel.
 -- Looked up from the sources again. On a date before the last one logged, segments and contacts are
 -- not judged: lists are not made for it.
@@ -103,6 +103,20 @@ wrong as (
             and contacts.contact_date >= {{ window_starts }}
     group by members.audience_code, members.customer_id, members.max_contacts
     having count(*) >= members.max_contacts
+    union all
+    select
+        members.audience_code,
+        members.customer_id,
+        'held out' as what_is_wrong
+    from members
+    inner join {{ ref('holdout_assignments') }} as assignments
+        on members.customer_id = assignments.customer_id
+    inner join {{ ref('policy_holdouts') }} as experiments
+        on assignments.experiment_code = experiments.experiment_code
+    where
+        assignments.is_control
+        and members.is_logged
+        and (experiments.valid_to is null or experiments.valid_to >= members.as_of_date)
     union all
     -- The last event that stops the channel is not followed by one that allows it again.
     select

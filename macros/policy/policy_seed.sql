@@ -115,7 +115,7 @@
     {{ return([
         'segment_schemes', 'segment_rules', 'segments', 'strategy_policy', 'fixed_cut_points',
         'lifecycle_thresholds', 'behaviour_thresholds', 'engagement_event_types', 'excluded_categories',
-        'segment_overrides', 'trigger_rules', 'audience_definitions',
+        'segment_overrides', 'trigger_rules', 'audience_definitions', 'holdout_policy',
     ]) }}
 {% endmacro %}
 

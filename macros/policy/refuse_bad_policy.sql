@@ -7,6 +7,7 @@
     {%- set violations = ref('policy_violations') -%}
     {%- do ref('policy_gate') -%}
     {%- do ref('policy_segment_schemes') -%}
+    {%- do ref('policy_holdouts') -%}
     {%- if 'model.rfm_retention.policy_gate' not in selected_resources -%}
         {%- do raise_policy_violations(violations) -%}
         {%- do refuse_other_vars(ref('policy_gate')) -%}
@@ -19,6 +20,7 @@
     database; compiling, linting, documenting and `--empty` must work without rows. -#}
 {% macro raise_policy_violations(violations) %}
     {%- set schemes = ref('policy_segment_schemes') -%}
+    {%- set holdouts = ref('policy_holdouts') -%}
     {%- if not execute or flags.WHICH not in ('build', 'run', 'retry')
         or invocation_args_dict.get('empty') -%}
         {{ return('') }}
@@ -50,6 +52,7 @@
             "select file_name, csv_row, column_name, found, accepted from " ~ violations
             ~ " order by file_name, csv_row, column_name, found, accepted"
         ).rows) -%}
+        {%- if not rows -%}{%- do rows.extend(frozen_experiment_problems(holdouts)) -%}{%- endif -%}
     {%- endif -%}
     {%- if rows | length > 0 -%}
         {%- set lines = [] -%}

@@ -47,6 +47,14 @@ cross_violations as (
         found,
         accepted
     from {{ ref('policy_activation_violations') }}
+    union all
+    select
+        file_name,
+        csv_row,
+        column_name,
+        found,
+        accepted
+    from {{ ref('policy_holdout_violations') }}
 
 )
 

@@ -89,6 +89,14 @@ members_before as (
 
 ),
 
+-- A run for a date before the last one with assignments assigns nobody, so no list grows for it.
+last_assignments as (
+
+    select max(assigned_on) as assigned_on
+    from {{ ref('holdout_assignments') }}
+
+),
+
 dates as (
 
     select
@@ -105,10 +113,12 @@ dates as (
 judged_dates as (
 
     select
-        *,
-        coalesce(as_of_date < last_logged_date, false)
-        or as_of_date > {{ latest_plausible_as_of_date() }} as is_frozen
+        dates.*,
+        coalesce(dates.as_of_date < dates.last_logged_date, false)
+        or coalesce(dates.as_of_date < last_assignments.assigned_on, false)
+        or dates.as_of_date > {{ latest_plausible_as_of_date() }} as is_frozen
     from dates
+    cross join last_assignments
 
 ),
 
@@ -187,8 +197,12 @@ candidates as (
         reach.sms_consent,
         reach.ads_consent,
         cast(null as integer) as expires_after_days,
-        {{ contact_block_reason('reach', 'members_before.channel', 'consent_rules.needs_consent') }}
-            as suppression_reason
+        coalesce(
+            {{ contact_block_reason(
+                'reach', 'members_before.channel', 'consent_rules.needs_consent'
+            ) }},
+            case when held_out.customer_id is not null then 'holdout' end
+        ) as suppression_reason
     from members_before
     inner join timed_runs
         on timed_runs.is_frozen
@@ -196,6 +210,8 @@ candidates as (
         on members_before.customer_id = reach.customer_id
     left join consent_rules
         on members_before.audience_code = consent_rules.audience_code
+    left join {{ ref('int_holdout_customers') }} as held_out
+        on members_before.customer_id = held_out.customer_id
 
 ),
 
