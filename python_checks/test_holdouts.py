@@ -8,13 +8,12 @@ import hashlib
 from typing import Any
 
 import pandas as pd
-import pytest
 
-from python_checks.dbt_project import TARGETS, VALIDATION, Project, builds, on
+from python_checks.dbt_project import TARGETS, Project, builds, on
 from python_checks.test_validation import FIRST, shop
 
 START = FIRST + dt.timedelta(400)
-DAYS = [START + dt.timedelta(12 * number) for number in range(6)]
+DAYS = [START + dt.timedelta(20 * number) for number in range(4)]
 # Ids as sources write them: each decides alike on every engine.
 ODD_IDS = ["O'Brien", "ключ", "007", "a|b", "søren 😀", "C:\\temp", "1e5", "-", "a:b", "ß%_"]
 HEADER = (
@@ -23,9 +22,9 @@ HEADER = (
 )
 EXPERIMENTS = [
     f"everybody,,,,true,0.1,all of us,{DAYS[0]},,50,Programme",
-    f"silent_mail,silent,,,,0.3,silent 1,{DAYS[0]},{DAYS[2]},20,Ends after the third build",
+    f"silent_mail,silent,,,,0.3,silent 1,{DAYS[0]},{DAYS[1]},20,Ends after the second build",
     f"promising,,lifecycle,promising,no,0.5,promising é,{DAYS[1]},,20,A segment",
-    f"silent_again,silent,,,,0.0001,silent 2,{DAYS[3]},,20,After the first one",
+    f"silent_again,silent,,,,0.0001,silent 2,{DAYS[2]},,20,After the first one",
     f"regulars,regular,lifecycle,loyal_customers,,0.25,regulars,{DAYS[1]},,20,Audience and segment",
     f"other_scheme,,core_five,champions,,0.5,other,{DAYS[0]},,20,Rests",
 ]
@@ -57,12 +56,13 @@ def land(project: Project) -> None:
     project.land("fact_sales", the_shop(), types)
 
 
-def build(project: Project, day: dt.date, *arguments: str) -> Any:
-    return project.dbt(
-        "run",
-        *("--exclude", "build_warnings", "marts.reporting", *VALIDATION, *arguments),
-        vars={"latest_plausible_date": "2030-01-01", "as_of_date": day.isoformat()},
-    )
+def build(project: Project, day: dt.date, *arguments: str, select: str = "+marts.activation") -> None:
+    run = project.dbt("run", "--select", *select.split(), *arguments, vars=settings(day))
+    assert run.success, run.problems
+
+
+def settings(day: dt.date) -> dict[str, str]:
+    return {"latest_plausible_date": "2030-01-01", "as_of_date": day.isoformat()}
 
 
 def state(project: Project) -> dict[str, list[tuple[Any, ...]]]:
@@ -92,23 +92,22 @@ def build_series(project: Project) -> dict[str, Any]:
     write_policy(project, EXPERIMENTS)
     series = []
     for day in DAYS:
-        run = build(project, day)
-        assert run.success, run.problems
+        build(project, day)
         series.append(state(project))
     others = []
-    for day, arguments in (
-        (DAYS[-1], ()),
-        (DAYS[-1] - dt.timedelta(1), ()),
-        (DAYS[-1], ("--full-refresh",)),
+    chain = "int_audience_fits+ holdout_assignments+"
+    for day, arguments, select in (
+        (DAYS[-1], (), chain),
+        (DAYS[-1], ("--full-refresh",), chain),
+        (DAYS[-1] - dt.timedelta(1), (), "+marts.activation"),
     ):
-        run = build(project, day, *arguments)
-        assert run.success, run.problems
+        build(project, day, *arguments, select=select)
         others.append(state(project))
     tests = project.dbt(
-        "test", "--select", "holdout_assignments", "int_holdout_customers", "audience_changes",
+        *("test", "--select", "holdout_assignments", "int_holdout_customers", "audience_changes"),
         *("assert_nobody_suppressed_is_in_an_audience", "--indirect-selection", "cautious"),
         *("--exclude-resource-type", "unit_test"),
-        vars={"latest_plausible_date": "2030-01-01", "as_of_date": DAYS[-1].isoformat()},
+        vars=settings(DAYS[-1] - dt.timedelta(1)),
     )
     assert tests.success, tests.problems
     return {"series": series, "others": others}
@@ -203,11 +202,10 @@ def test_assignments_and_lists_derived_again(built):
     assert set(ODD_IDS) <= {customer for _, customer in log}
     codes = {row["experiment_code"] for row in experiments()} - {"other_scheme"}
     assert {code for code, _ in log} == codes
-    # Somebody was on a list, moved, and was held out when first eligible elsewhere: taken off.
+    # A rerun, a full refresh and a run for the day before add nothing.
     for found in built["others"]:
         assert found["log"] == built["series"][-1]["log"]
-    assert built["others"][0]["members"] == built["series"][-1]["members"]
-    assert built["others"][2]["members"] == built["series"][-1]["members"]
+        assert found["members"] == built["series"][-1]["members"]
 
 
 def test_both_engines_assign_alike(under_way):
@@ -219,3 +217,118 @@ def test_both_engines_assign_alike(under_way):
         [[tuple(map(str, row)) for row in log] for log in logs] for logs in (first, second)
     ]
     assert plain[0] == plain[1]
+
+
+# ---------------------------------------------------------------------------------------------
+# What is refused
+# ---------------------------------------------------------------------------------------------
+
+RUNNING = [
+    "lists,anybody,,,,0.3,first,2023-01-01,,20,Runs",
+    "everybody,,,,true,0.1,all,2023-01-01,,20,Runs",
+    "later,silent,,,,0.5,later,2029-01-01,,20,Has not begun",
+]
+SINCE = f"customers since {START}. Another one is another experiment: end this one with valid_to"
+EDITS = {
+    "share": (0, "0.3", "0.4", "row 2, column holdout_share: found 0.4; accepted: 0.3, with which lists"),
+    "salt": (1, ",all,", ",ALL,", "row 3, column salt: found 'ALL'; accepted: 'all', with which everybody"),
+    "scope": (0, "anybody", "silent", "row 2, column audience_code: found audience silent; accepted: audience anybody, for which lists"),
+}
+
+
+def build_edits(project: Project) -> dict[str, Any]:
+    """What the gate says to edits of experiments that run, and to those that it lets through."""
+    land(project)
+    write_policy(project, RUNNING)
+    build(project, START)
+    log = state(project)["log"]
+    found: dict[str, Any] = {"refused": {}}
+    for name, (row, old, new, _) in EDITS.items():
+        lines = list(RUNNING)
+        assert old in lines[row]
+        lines[row] = lines[row].replace(old, new)
+        write_policy(project, lines)
+        gate = project.dbt("run", "--select", "+policy_gate", vars=settings(START))
+        found["refused"][name] = (gate.success, gate.log)
+    partial = project.dbt("run", "--select", "holdout_assignments", vars=settings(START))
+    found["partial"] = (partial.success, partial.log)
+    write_policy(project, RUNNING[1:])
+    gate = project.dbt("run", "--select", "+policy_gate", vars=settings(START))
+    found["deleted"] = (gate.success, gate.log)
+    assert state(project)["log"] == log
+    # Ended, another minimum, another rationale, and an experiment that has not begun: all fine.
+    write_policy(
+        project,
+        [
+            "lists,anybody,,,,0.30,first,2023-01-01,2024-01-01,9,Another text",
+            RUNNING[1],
+            "later,silent,,,,0.9,other,2029-01-01,,20,Has not begun",
+        ],
+    )
+    gate = project.dbt("run", "--select", "+policy_gate", vars=settings(START))
+    found["allowed"] = (gate.success, gate.log)
+    return found
+
+
+@builds(on("duckdb", build_edits))
+def test_a_running_experiment_must_not_be_changed(built):
+    for name, (*_, line) in EDITS.items():
+        success, log = built["refused"][name]
+        assert not success
+        (found,) = (text.strip() for text in log.splitlines() if "holdout_policy.csv" in text)
+        assert found.startswith(f"holdout_policy.csv, {line} has assigned "), found
+        assert SINCE in found
+    success, log = built["partial"]
+    assert not success and "found audience silent" in log
+    success, log = built["deleted"]
+    assert not success
+    assert "holdout_policy.csv, column experiment_code: found no row for lists; accepted:" in log
+    assert "To end an experiment set valid_to and keep the row" in log
+    success, log = built["allowed"]
+    assert success, log
+
+
+BAD_ROWS = {
+    "none,silent,,,,0,s01,2023-01-01,,20,x": "holdout_share: found '0'; accepted: a share above 0 and below 1 (0.1 = one in ten)",
+    "all_of_them,silent,,,,1,s02,2023-01-01,,20,x": "holdout_share: found '1'; accepted: a share above 0 and below 1 (0.1 = one in ten)",
+    "percent,silent,,,,10,s03,2023-01-01,,20,x": "holdout_share: found '10'; accepted: a share above 0 and below 1 (0.1 = one in ten)",
+    "minus,silent,,,,-0.1,s04,2023-01-01,,20,x": "holdout_share: found '-0.1'; accepted: a share above 0 and below 1 (0.1 = one in ten)",
+    "fine,silent,,,,0.00005,s05,2023-01-01,,20,x": "holdout_share: found '0.00005'; accepted: a share in steps of 0.0001",
+    "sign,silent,,,,10%,s06,2023-01-01,,20,x": "holdout_share: found '10%'; accepted: a number with a decimal point",
+    "no_such,sillent,,,,0.1,s07,2023-01-01,,20,x": "audience_code: found 'sillent'; accepted: an audience of audience_definitions.csv",
+    "no_segment,,lifecycle,loyal,,0.1,s08,2023-01-01,,20,x": "segment_code: found 'loyal'; accepted: a segment of the scheme lifecycle in segments.csv",
+    "no_scheme,,,champions,,0.1,s09,2023-01-01,,20,x": "segment_scheme: found a blank cell; accepted: the scheme of the segment champions",
+    "scheme_only,silent,lifecycle,,,0.1,s10,2023-01-01,,20,x": "segment_code: found a blank cell; accepted: a segment of the scheme lifecycle",
+    "no_scope,,,,,0.1,s11,2023-01-01,,20,x": "audience_code: found no audience, no segment and not is_global; accepted: an audience_code, a segment_code or is_global true",
+    "both,silent,,,true,0.1,s12,2023-01-01,2023-01-05,20,x": "is_global: found true beside an audience or a segment; accepted: either everybody (is_global) or an audience or a segment",
+    "twice,silent,,,,0.1,s13,2023-01-01,,20,x": "",
+    "twice ,silent,,,,0.1,s14,2023-01-01,,20,x": "experiment_code: found 'twice' as in row 14; accepted: a code that no other row has",
+    "same_salt,silent,,,,0.2, s01,2023-01-01,,20,x": "salt: found 's01' as in row 2; accepted: a salt that no other row has (the same salt would hold out the same customers)",
+    "no_salt,silent,,,,0.2,,2023-01-01,,20,x": "salt: found a blank cell; accepted: a value",
+    "no_day,silent,,,,0.2,s17,,,20,x": "valid_from: found a blank cell; accepted: a value",
+    "bad_day,silent,,,,0.2,s18,2023-02-30,,20,x": "valid_from: found '2023-02-30'; accepted: a day, written as 2026-01-31",
+    "backward,silent,,,,0.2,s19,2023-02-02,2023-02-01,20,x": "valid_to: found 2023-02-01; accepted: a day from 2023-02-02 (valid_from) on",
+    "small,silent,,,,0.2,s20,2023-02-02,,-1,x": "minimum_size: found '-1'; accepted: a whole number from 0 to 1000000000",
+    "global_1,,,,true,0.1,s21,2023-01-06,2023-12-31,20,x": "",
+    "global_2,,,,true,0.1,s22,2023-12-31,,20,x": "is_global: found a second global experiment on days that row 22 has too; accepted: one global experiment at a time",
+    "no_reason,silent,,,,0.2,s23,2023-02-02,,1,": "rationale: found a blank cell; accepted: a value",
+}
+
+
+def build_bad_rows(project: Project) -> tuple[bool, list[str]]:
+    write_policy(project, list(BAD_ROWS))
+    run = project.dbt("run", "--select", "+policy_gate")
+    return run.success, [line.strip() for line in run.log.splitlines()]
+
+
+@builds(on("duckdb", build_bad_rows), on("postgres", build_bad_rows))
+def test_a_bad_row_is_named(built):
+    success, lines = built
+    assert not success
+    found = sorted(line for line in lines if line.startswith("holdout_policy.csv"))
+    expected = sorted(
+        f"holdout_policy.csv, row {number}, column {line}"
+        for number, line in enumerate(BAD_ROWS.values(), start=2)
+        if line
+    )
+    assert found == expected
