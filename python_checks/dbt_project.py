@@ -62,12 +62,15 @@ _COPIED = (
     "selectors.yml",
     "tests",
 )
-# Validation, propensity, discovered segments, measurement: nothing else is made of them.
+# Validation, propensity, discovered segments, measurement, budget: nothing else is made of them, but
+# for columns of segment_summary, which are null without them.
 VALIDATION = (
     "intermediate.validation",
     "intermediate.discovery",
     "intermediate.measurement",
+    "intermediate.budget",
     "marts.measurement",
+    "marts.budget",
     "marts.validation",
     "marts.propensity",
     "marts.discovery",

@@ -1,7 +1,8 @@
--- The plan never spends more than the budget or uses more places with a person than there are, nobody
--- blocked is treated, and segments, plan and curve tell the same sums.
+-- The plan never spends more than the budget or uses more places with a person than there are,
+-- nobody blocked is treated, and segments, plan and curve tell the same sums.
 {%- set budget = var('retention_budget') %}
 {%- set capacity = var('high_touch_capacity') %}
+{%- set no_limit = '1e30' %}
 with
 
 plan as (
@@ -54,9 +55,5 @@ where
     or plan.treated_count <> segments.treated_count
     or plan.treated_count <> asked.treated_count
     or plan.contradiction_count > 0
-    {%- if budget is not none %}
-    or plan.spend > cast({{ budget }} as numeric(28, 9))
-    {%- endif %}
-    {%- if capacity is not none %}
-    or plan.high_touch_count > {{ capacity }}
-    {%- endif %}
+    or plan.spend > cast({{ no_limit if budget is none else budget }} as {{ type_double() }})
+    or plan.high_touch_count > {{ no_limit if capacity is none else capacity }}

@@ -63,7 +63,9 @@ with_treatments as (
             {%- else %}
             when high_touch_places.place is not null then 'high_touch'
             {%- endif %}
-            when options.is_profitable_without_person or options.total_cost is null then 'low_touch'
+            when options.is_profitable_without_person then 'low_touch'
+            when options.total_cost is null and options.low_touch_total_cost is not null
+                then 'low_touch'
             when high_touch_places.place is not null and options.low_touch_total_cost is not null
                 then 'low_touch'
             else 'high_touch'

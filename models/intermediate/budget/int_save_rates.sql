@@ -1,10 +1,9 @@
 -- Grain: one row per segment of the active scheme: the share of would-be lapsers that its strategy
--- saves, as the policy assumes it and as experiments have measured it.
--- Measured is the lift by 1 minus the retention of the control, from adequate experiments only, and
--- drawn to the assumption: the weight is that of two estimates, where the assumption has a standard
--- error of its own size (0.02 at least). So a small experiment moves little and a large one decides.
--- Arms of one experiment share their control: they are averaged, and count as the most precise of
--- them alone.
+-- saves, as the policy assumes it and as experiments have measured it. Measured is the lift by 1
+-- minus the retention of the control, from adequate experiments only, and drawn to the assumption:
+-- the weight is that of two estimates, where the assumption has a standard error of its own size
+-- (0.02 at least). So a small experiment moves little and a large one decides. Arms of one
+-- experiment share their control: they are averaged, and count as the most precise of them alone.
 {%- set double = type_double() %}
 {%- set string = dbt.type_string() %}
 {%- set prior = 'greatest(strategies.assumed_save_rate, 0.02)' %}
