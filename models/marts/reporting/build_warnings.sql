@@ -22,6 +22,39 @@ cluster_names as (
 ),
 
 {% endif -%}
+small_segments as (
+
+    select
+        segment_key,
+        segment_name,
+        customer_count
+    from {{ ref('segment_summary') }}
+    where
+        customer_share < {{ var('min_segment_share') }}
+        and segment_code not in ('prospects', 'dormant')
+        {%- if is_discovered %}
+        and (
+            segment_code in (select cluster_names.segment_code from cluster_names)
+            or not exists (select 1 from cluster_names)
+        )
+        {%- endif %}
+
+),
+
+unreachable_rules as (
+
+    select
+        segment_scheme,
+        match_order
+    from {{ ref('segment_rule_coverage') }}
+    where
+        not is_reachable
+        {%- if is_discovered %}
+        and (segment_scheme <> 'discovered' or not exists (select 1 from cluster_names))
+        {%- endif %}
+
+),
+
 current_dates as (
 
     select as_of_date
@@ -479,16 +512,7 @@ warnings as (
                 var('min_segment_share')
             ),
         ]) }} as message
-    from {{ ref('segment_summary') }}
-    where
-        customer_share < {{ var('min_segment_share') }}
-        and segment_code not in ('prospects', 'dormant')
-        {% if is_discovered %}
-        and (
-            segment_code in (select segment_code from cluster_names)
-            or not exists (select 1 from cluster_names)
-        )
-        {% endif %}
+    from small_segments
     union all
     select
         'small_score_group' as warning_code,
@@ -511,12 +535,7 @@ warnings as (
             "'Rule '", number_text('match_order'), "' of the scheme '", 'segment_scheme',
             "' decides about nobody: earlier rules take all of its scores'"
         ]) }} as message
-    from {{ ref('segment_rule_coverage') }}
-    where
-        not is_reachable
-        {% if is_discovered %}
-        and (segment_scheme <> 'discovered' or not exists (select 1 from cluster_names))
-        {% endif %}
+    from unreachable_rules
 
 )
 
