@@ -10,18 +10,21 @@
 {%- set is_discovered = var('segment_scheme') == 'discovered' %}
 with
 
-{% if is_discovered -%}
--- The scheme has a rule and a segment for every name that a cluster can have; while there are
--- clusters, a name that none of them has is no mistake.
+-- The scheme `discovered` has a rule and a segment for every name that a cluster can have; while
+-- there are clusters, a name that none of them has is no mistake. Empty under other schemes.
 cluster_names as (
 
+    {% if is_discovered %}
     select distinct segment_code
     from {{ ref('int_discovered_cells') }}
     where segment_code is not null
+    {% else %}
+    select cast(null as {{ string }}) as segment_code
+    where 1 = 0
+    {% endif %}
 
 ),
 
-{% endif -%}
 small_segments as (
 
     select
@@ -32,12 +35,10 @@ small_segments as (
     where
         customer_share < {{ var('min_segment_share') }}
         and segment_code not in ('prospects', 'dormant')
-        {%- if is_discovered %}
         and (
             segment_code in (select cluster_names.segment_code from cluster_names)
             or not exists (select 1 from cluster_names)
         )
-        {%- endif %}
 
 ),
 
@@ -49,9 +50,7 @@ unreachable_rules as (
     from {{ ref('segment_rule_coverage') }}
     where
         not is_reachable
-        {%- if is_discovered %}
         and (segment_scheme <> 'discovered' or not exists (select 1 from cluster_names))
-        {%- endif %}
 
 ),
 
