@@ -595,10 +595,13 @@ def test_that_the_scores_are_not_judged_is_said_and_stops_nothing(built):
         assert row.message.startswith("The scores have NOT been judged: ")
         assert f"Reason: {reason}" in row.message and ". What to do: " in row.message
         assert not (findings["severity"] == "error").any()
-        # Nothing is made up in the other marts.
-        summary = marts["score_validation_summary"]
+        # Nothing is made up in the other marts; a purchase cycle can be short enough to be judged.
+        summary, separation, comparison = (
+            marts[mart][marts[mart]["horizon_code"] == "horizon"]
+            for mart in ("score_validation_summary", "segment_separation", "scheme_comparison")
+        )
         pooled = summary[(summary["scope"] == "pooled") & (summary["dimension"] == "rfm_score")]
-        assert len(pooled) == 3 and pooled["note"].notna().all()
+        assert len(pooled) == 1 and pooled["note"].notna().all()
         figures = ["auc_low", "auc_high", "auc_standard_error"]
         assert pooled[figures].isna().all().all(), name
         if name == "few":
@@ -607,10 +610,9 @@ def test_that_the_scores_are_not_judged_is_said_and_stops_nothing(built):
         if name in ("no_history", "month", "new_history"):
             figures += ["spearman_revenue", "retention_rate", "top_quintile_lift", "is_monotone"]
             figures += ["fall_p_value"]
-            assert len(marts["segment_separation"]) == 0
+            assert len(separation) == 0
         assert len(summary) and summary[figures].isna().all().all(), name
         signals = marts["signal_importance"][["information_value", "auc", "added_p_value"]]
         assert len(signals) > 10 and signals.isna().all().all()
-        comparison = marts["scheme_comparison"]
         assert len(comparison) and comparison["note"].notna().all()
         assert comparison["information_value"].isna().all()

@@ -10,18 +10,50 @@
 {%- set is_discovered = var('segment_scheme') == 'discovered' %}
 with
 
-{% if is_discovered -%}
--- The scheme has a rule and a segment for every name that a cluster can have; while there are
--- clusters, a name that none of them has is no mistake.
+-- The scheme `discovered` has a rule and a segment for every name that a cluster can have; while
+-- there are clusters, a name that none of them has is no mistake. Empty under other schemes.
 cluster_names as (
 
+    {% if is_discovered %}
     select distinct segment_code
     from {{ ref('int_discovered_cells') }}
     where segment_code is not null
+    {% else %}
+    select cast(null as {{ string }}) as segment_code
+    where 1 = 0
+    {% endif %}
 
 ),
 
-{% endif -%}
+small_segments as (
+
+    select
+        segment_key,
+        segment_name,
+        customer_count
+    from {{ ref('segment_summary') }}
+    where
+        customer_share < {{ var('min_segment_share') }}
+        and segment_code not in ('prospects', 'dormant')
+        and (
+            segment_code in (select cluster_names.segment_code from cluster_names)
+            or not exists (select 1 from cluster_names)
+        )
+
+),
+
+unreachable_rules as (
+
+    select
+        segment_scheme,
+        match_order
+    from {{ ref('segment_rule_coverage') }}
+    where
+        not is_reachable
+        and (segment_scheme <> 'discovered' or not exists (select 1 from cluster_names))
+
+),
+
 current_dates as (
 
     select as_of_date
@@ -479,16 +511,7 @@ warnings as (
                 var('min_segment_share')
             ),
         ]) }} as message
-    from {{ ref('segment_summary') }}
-    where
-        customer_share < {{ var('min_segment_share') }}
-        and segment_code not in ('prospects', 'dormant')
-        {% if is_discovered %}
-        and (
-            segment_code in (select segment_code from cluster_names)
-            or not exists (select 1 from cluster_names)
-        )
-        {% endif %}
+    from small_segments
     union all
     select
         'holdout_too_small' as warning_code,
@@ -525,12 +548,7 @@ warnings as (
             "'Rule '", number_text('match_order'), "' of the scheme '", 'segment_scheme',
             "' decides about nobody: earlier rules take all of its scores'"
         ]) }} as message
-    from {{ ref('segment_rule_coverage') }}
-    where
-        not is_reachable
-        {% if is_discovered %}
-        and (segment_scheme <> 'discovered' or not exists (select 1 from cluster_names))
-        {% endif %}
+    from unreachable_rules
 
 )
 
