@@ -247,13 +247,15 @@ def audience_rows(
     people: Mapping[str, Row],
     has_email: bool,
     has_phone: bool,
+    held_out: frozenset[str] = frozenset(),
 ) -> list[Row]:
     """Every customer who fits an audience, with the first reason against contacting, or None.
 
     `customers`: customer_id, segment (published code), actual (code), lifecycle_stage, flags,
     last_order_date. `suppressed`: codes of suppressed segments. `top_categories`: customer →
     {category in small letters: affinity index}. `contacts`, `effects`: all of them. `people`: email,
-    phone (usable ones), is_internal and the consents.
+    phone (usable ones), is_internal and the consents. `held_out`: customers whom an experiment keeps
+    from contact.
     """
     result = []
     for rule in definitions:
@@ -311,6 +313,7 @@ def audience_rows(
                 and ordered >= trigger_date,
                 "contacted_too_recently": bool(rule["max_contacts"])
                 and len(recent) >= int(rule["max_contacts"]),
+                "holdout": name in held_out,
             }
             result.append(
                 {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -126,6 +127,7 @@ silent_sms,,,,,,,silent,100,sms,true,7,,
 lapsed_ads,,,lapsed,,,,,,ads,true,8,,
 everybody_mail,,,,,,,,,email,true,90,,
 """
+HOLDOUT_SALT = "everybody's"
 
 
 def write_policy(project: Project) -> list[str]:
@@ -147,6 +149,9 @@ def write_policy(project: Project) -> list[str]:
         code, scheme, *cells = line.split(",")
         text += ",".join([scheme, code, code.title(), *cells, "30", "", "", "why"]) + "\n"
     (seeds / "audience_definitions.csv").write_text(text)
+    experiment = f"everybody,,,,true,0.2,{HOLDOUT_SALT},2000-01-01,,10,why\n"
+    with (seeds / "holdout_policy.csv").open("a") as file:
+        file.write(experiment)
     run = project.dbt("seed")
     assert run.success, run.problems
     return ids
@@ -578,6 +583,13 @@ def _check_audiences(found, seeds, fired, flags) -> None:
         people,
         has_email=True,
         has_phone=True,
+        held_out=frozenset(
+            row["customer_id"]
+            for row in customers
+            if int(hashlib.md5(f"{HOLDOUT_SALT}:{row['customer_id']}".encode()).hexdigest()[:8], 16)
+            % 10000
+            < 2000
+        ),
     )
     members = [row for row in rows if row["suppression_reason"] is None]
     expected = [
@@ -603,7 +615,7 @@ def _check_audiences(found, seeds, fired, flags) -> None:
         (row["audience_code"], row["suppression_reason"]): row["customer_count"]
         for row in _rows(found["audience_suppressions"])
     }
-    assert len({reason for _, reason in counted}) == 9, sorted(counted)
+    assert len({reason for _, reason in counted}) == 10, sorted(counted)
 
 
 def _people(customers: pd.DataFrame) -> dict[str, dict[str, Any]]:

@@ -5,11 +5,20 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import math
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pytest
+from scipy import stats
+from statsmodels.stats.proportion import (
+    confint_proportions_2indep,
+    power_proportions_2indep,
+    proportions_ztest,
+)
 
-from python_checks.dbt_project import TARGETS, Project, builds, on
+from python_checks.dbt_project import FULL, TARGETS, Project, builds, object_frame, on
 from python_checks.test_validation import FIRST, shop
 
 START = FIRST + dt.timedelta(400)
@@ -332,3 +341,155 @@ def test_a_bad_row_is_named(built):
         if line
     )
     assert found == expected
+
+
+# ---------------------------------------------------------------------------------------------
+# Power, and the report of the global experiment
+# ---------------------------------------------------------------------------------------------
+
+HORIZON = 40
+# The second is the first day of a quarter: who is assigned on it counts in that quarter.
+REPORT_DAYS = [dt.date(2022, 10, 20), dt.date(2023, 1, 1), dt.date(2023, 2, 20), dt.date(2023, 4, 28)]
+QUARTERS = [(REPORT_DAYS[0], dt.date(2023, 1, 1)), (dt.date(2023, 1, 1), dt.date(2023, 4, 1))]
+MEASURED = [
+    f"everybody,,,,true,0.4,all,{REPORT_DAYS[0]},,100,Programme",
+    f"lists,anybody,,,,0.25,lists 1,{REPORT_DAYS[0]},,2000,Too small",
+    "planned,silent,,,,0.5,later,2029-01-01,,20,Has not begun",
+]
+
+
+def build_report(project: Project) -> dict[str, pd.DataFrame]:
+    """The marts after four builds, with contacts of some who are held out."""
+    land(project)
+    held = [name for name in sorted(set(the_shop()["customer_id"])) if bucket("all", name) < 4000]
+    days = [QUARTERS[0][0], QUARTERS[1][0], QUARTERS[1][1], QUARTERS[1][0]]
+    contacts = [
+        (f"contact {number}", "spring", held[number % 9], days[number % 4]) for number in range(24)
+    ]
+    contacts += [(f"early {number}", "spring", name, REPORT_DAYS[0] - dt.timedelta(1)) for number, name in enumerate(held)]
+    columns = ["contact_id", "campaign_id", "customer_id", "contacted_at"]
+    types = dict.fromkeys(columns, "varchar") | {"contacted_at": "date"}
+    project.land("fact_campaign_contacts", object_frame(columns, contacts), types)
+    write_policy(project, MEASURED)
+    given = {"using_campaign_contacts": True, "retention_horizon_days": HORIZON, "history_periods": 4}
+    for day in REPORT_DAYS:
+        names = ["+holdout_assignments"]
+        if day == REPORT_DAYS[-1]:
+            names = ["+experiment_power", "+global_holdout_report", "campaign_results", "build_warnings"]
+        # The vars of the empty shop were others.
+        more = ["--full-refresh"] if day == REPORT_DAYS[0] else []
+        run = project.dbt("run", "--select", *names, *more, vars=settings(day) | given)
+        assert run.success, run.problems
+    found = {
+        name: project.read(f"rfm_marts.{name}")
+        for name in ("experiment_power", "global_holdout_report", "holdout_assignments",
+                     "campaign_results", "build_warnings", "score_retention_validation")
+    }
+    return found | {"contacts": object_frame(columns, contacts)}
+
+
+@builds(on("duckdb", build_report), *([on("postgres", build_report)] if FULL else []))
+def test_the_report_of_the_global_experiment(built):
+    log = built["holdout_assignments"]
+    log = log[log["is_global"]]
+    assert log["assigned_on"].nunique() == len(REPORT_DAYS)
+    report = built["global_holdout_report"].set_index(["report_scope", "period_start"])
+    assert len(report) == 6
+    sales, contacts = the_shop(), built["contacts"]
+    per_quarter: list[pd.DataFrame] = []
+    for start, end in QUARTERS:
+        rows = log[log["assigned_on"] <= start][["customer_id", "is_control"]].copy()
+        inside = sales[(sales["sale_date"] >= start) & (sales["sale_date"] < end)]
+        orders = inside.groupby("customer_id")["sale_date"].count()
+        revenue = inside.groupby("customer_id")["revenue"].sum()
+        in_time = contacts[(contacts["contacted_at"] >= start) & (contacts["contacted_at"] < end)]
+        rows["orders"] = rows["customer_id"].map(orders).fillna(0)
+        rows["revenue"] = rows["customer_id"].map(revenue).fillna(0).map(float)
+        rows["contacted"] = rows["customer_id"].isin(in_time["customer_id"])
+        per_quarter.append(rows)
+        whole = pd.concat(per_quarter).groupby(["customer_id", "is_control"], as_index=False).sum()
+        for scope, people in (("quarter", rows), ("cumulative", whole)):
+            row = report.loc[(scope, start)]
+            assert row["is_finished"] and row["period_end"] == end
+            held, treated = people[people["is_control"]], people[~people["is_control"]]
+            sizes = np.array([len(treated), len(held)])
+            assert (row["treated_count"], row["holdout_count"]) == tuple(sizes)
+            assert min(sizes) > 50
+            retained = np.array([(treated["orders"] > 0).sum(), (held["orders"] > 0).sum()])
+            assert row["retention_lift"] == pytest.approx(retained[0] / sizes[0] - retained[1] / sizes[1])
+            _, p_value = proportions_ztest(retained, sizes)
+            assert row["retention_p_value"] == pytest.approx(p_value, rel=1e-6)
+            low, high = confint_proportions_2indep(
+                *(retained[0], sizes[0], retained[1], sizes[1]), method="newcomb", compare="diff"
+            )
+            assert row["retention_lift_low"] == pytest.approx(low, rel=1e-6)
+            assert row["retention_lift_high"] == pytest.approx(high, rel=1e-6)
+            welch = stats.ttest_ind(treated["revenue"], held["revenue"], equal_var=False)
+            interval = welch.confidence_interval()
+            difference = treated["revenue"].mean() - held["revenue"].mean()
+            assert row["revenue_lift"] == pytest.approx(difference)
+            assert row["revenue_p_value"] == pytest.approx(welch.pvalue, rel=1e-6)
+            assert row["revenue_lift_low"] == pytest.approx(interval.low, rel=1e-6)
+            assert row["revenue_lift_high"] == pytest.approx(interval.high, rel=1e-6)
+            assert float(row["incremental_revenue"]) == pytest.approx(difference * sizes[0], abs=0.011)
+            orders_each = held["orders"].mean()
+            assert row["holdout_orders_per_customer"] == pytest.approx(orders_each, abs=1e-8)
+            contacted = (held["contacted"] > 0).sum()
+            assert contacted > 0 and row["holdout_contacted_count"] == contacted
+            assert row["contamination_share"] == pytest.approx(contacted / sizes[1], abs=1e-8)
+    running = report.loc[("quarter", QUARTERS[-1][1])]
+    assert not running["is_finished"] and running["note"] == "The quarter is not over"
+    assert running["revenue_lift"] is None and running["treated_count"] > 0
+
+
+@builds(on("duckdb", build_report), *([on("postgres", build_report)] if FULL else []))
+def test_power_of_the_experiments(built):
+    rows = built["experiment_power"]
+    log = built["holdout_assignments"]
+    last = REPORT_DAYS[-1]
+    (planned,) = rows[rows["experiment_code"] == "planned"].to_dict("records")
+    assert planned["experiment_state"] == "planned" and planned["treatment_count"] == 0
+    assert planned["note"] == "Begins on 2029-01-01"
+    checked = 0
+    for row in rows[rows["experiment_code"] != "planned"].to_dict("records"):
+        own = log[log["experiment_code"] == row["experiment_code"]]
+        first = own["assigned_on"].min()
+        if row["segment_key"] != "(total)":
+            own = own[own["segment_key"] == row["segment_key"]]
+        held = int(own["is_control"].sum())
+        assert (row["holdout_count"], row["treatment_count"]) == (held, len(own) - held)
+        rate = (own["assigned_on"] > first).sum() / (last - first).days
+        assert row["assigned_per_day"] == pytest.approx(rate, abs=1e-8)
+        if row["detectable_lift"]:
+            power = power_proportions_2indep(
+                row["detectable_lift"], row["control_retention"], held,
+                ratio=row["treatment_count"] / held, alpha=0.05,
+            ).power
+            assert power == pytest.approx(0.8, abs=1e-5)
+        if row["needed_count"]:
+            share = float(row["holdout_share"])
+            for size, is_enough in ((row["needed_count"], True), (0.99 * row["needed_count"], False)):
+                power = power_proportions_2indep(
+                    row["expected_lift"], row["control_retention"], size * share,
+                    ratio=(1 - share) / share, alpha=0.05,
+                ).power
+                assert (power >= 0.8 - 1e-6) == is_enough
+            missing = row["needed_count"] - len(own)
+            days = 0 if missing <= 0 else math.ceil(missing / rate) if rate else None
+            assert row["days_to_expected_lift"] == days
+            checked += 1
+    assert checked >= 4
+    totals = rows[rows["segment_key"] == "(total)"].set_index("experiment_code")
+    assert totals.loc["everybody", "control_retention_source"] == "held-out customers"
+    assert totals.loc["everybody", "is_large_enough"] and not totals.loc["lists", "is_large_enough"]
+    lists = totals.loc["lists"]
+    rate = lists["assigned_per_day"]
+    missing = max((2000 - lists["holdout_count"]) / 0.25, (2000 - lists["treatment_count"]) / 0.75)
+    assert lists["days_to_minimum_size"] == math.ceil(missing / rate)
+    warnings = built["build_warnings"]
+    (message,) = warnings[warnings["warning_code"] == "holdout_too_small"]["message"]
+    assert message.startswith(f"The experiment lists has {lists['holdout_count']} held-out and ")
+    # Our experiments are measured like those from outside.
+    results = built["campaign_results"]
+    found = results[(results["experiment_code"] == "everybody") & (results["segment_key"] == "(total)")]
+    assert set(found["arm"]) == {"treatment", "holdout"}

@@ -34,7 +34,7 @@
         'later_engagement_events',
         'later_campaign_contacts', 'unmapped_event_type', 'unused_excluded_category',
         'small_score_group', 'unreachable_rule', 'small_segment', 'late_rows',
-        'unknown_customer_override', 'expired_override', 'date_before_audience_log',
+        'holdout_too_small', 'unknown_customer_override', 'expired_override', 'date_before_audience_log',
         'date_beyond_audience_log',
         'no_customers_source', 'scheme_without_audiences', 'history_shorter_than_trigger',
         'empty_audience', 'audience_without_members',

@@ -100,7 +100,7 @@
             {%- if row[8] != row[9] -%}
                 {%- do problems.append([
                     'holdout_policy.csv', row[3], 'salt', "'" ~ row[9] ~ "'",
-                    "'" ~ row[8] ~ "', with which " ~ since ~ ' (' ~ again ~ ')',
+                    "'" ~ row[8] ~ "', with which " ~ since ~ again,
                 ]) -%}
             {%- endif -%}
             {%- if row[10] != row[11] -%}

@@ -45,5 +45,5 @@ from controls
 inner join {{ ref('policy_holdouts') }} as experiments
     on controls.experiment_code = experiments.experiment_code
 inner join last_dates
-    on experiments.valid_to is null or experiments.valid_to >= last_dates.as_of_date
+    on last_dates.as_of_date <= coalesce(experiments.valid_to, last_dates.as_of_date)
 group by controls.customer_id

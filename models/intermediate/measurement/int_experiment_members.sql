@@ -1,7 +1,8 @@
 -- Grain: one row per (experiment_code, customer_id): who was assigned to which arm of an
 -- experiment, and who was contacted by a campaign that nobody assigned for.
--- `assignment_origin`: experiment_assignments (run elsewhere) or campaign_contacts (not randomised:
--- the arm `(contacted)`). One query per origin, so that a further one is a further `union all`.
+-- `assignment_origin`: holdout_log (our own, holdout_policy.csv), experiment_assignments (run
+-- elsewhere) or campaign_contacts (not randomised: the arm `(contacted)`). One query per origin, so
+-- that a further one is a further `union all`. A code of our own counts as ours, whatever else has it.
 -- The segment is the one given, else the customer's at the last date of the history on or before
 -- the assignment, else null.
 with
@@ -14,24 +15,55 @@ current_dates as (
 
 ),
 
-from_experiment_assignments as (
+from_holdout_log as (
 
     select
         experiment_code,
         customer_id,
-        'experiment_assignments' as assignment_origin,
+        'holdout_log' as assignment_origin,
         arm,
-        segment_code as given_segment,
-        pre_period_revenue,
-        planned_share,
+        segment_key as given_segment,
+        cast(null as {{ type_money() }}) as pre_period_revenue,
+        cast(
+            case when is_control then holdout_share else 1 - holdout_share end
+            as {{ type_share() }}
+        ) as planned_share,
         is_control,
         assigned_on
-    from {{ ref('stg_experiment_assignments') }}
+    from {{ ref('holdout_assignments') }}
+
+),
+
+own_codes as (
+
+    select distinct experiment_code
+    from from_holdout_log
+
+),
+
+from_experiment_assignments as (
+
+    select
+        assignments.experiment_code,
+        assignments.customer_id,
+        'experiment_assignments' as assignment_origin,
+        assignments.arm,
+        assignments.segment_code as given_segment,
+        assignments.pre_period_revenue,
+        assignments.planned_share,
+        assignments.is_control,
+        assignments.assigned_on
+    from {{ ref('stg_experiment_assignments') }} as assignments
+    left join own_codes
+        on assignments.experiment_code = own_codes.experiment_code
+    where own_codes.experiment_code is null
 
 ),
 
 assigned_members as (
 
+    select * from from_holdout_log
+    union all
     select * from from_experiment_assignments
 
 ),

@@ -2,7 +2,8 @@
 -- [assigned_on, assigned_on + the var retention_horizon_days), and whether that is over.
 -- Zeros where the member did nothing; only finished windows count in the figures (is_finished).
 -- Contacts are those of the campaign that has the experiment's code, up to the end of the window:
--- null where the contacts source is not in use or has none of that campaign.
+-- null where the contacts source is not in use or has none of that campaign. Of our own experiments
+-- every contact within the window counts, whatever the campaign: the held out are to get none.
 -- Margin is by product where products with a margin_rate (−1 to 1) are in use, else by the var
 -- margin_rate.
 {%- set horizon = var('retention_horizon_days') | int %}
@@ -14,6 +15,7 @@ members as (
     select
         members.experiment_code,
         members.customer_id,
+        members.assignment_origin,
         members.arm,
         members.segment_key,
         members.given_pre_period_revenue,
@@ -102,32 +104,75 @@ contacted_campaigns as (
 
 ),
 
-contact_sums as (
+experiments as (
+
+    select distinct
+        experiment_code,
+        assignment_origin
+    from members
+
+),
+
+-- Experiments of which contacts are known.
+with_contacts as (
+
+    select distinct experiments.experiment_code
+    from experiments
+    inner join contacted_campaigns
+        on
+            experiments.experiment_code = contacted_campaigns.campaign_id
+            or experiments.assignment_origin = 'holdout_log'
+
+),
+
+contacts_of_members as (
 
     select
         members.experiment_code,
         members.customer_id,
-        count(*) as contact_count,
-        count(
-            case when contacts.contact_cost is null and contacts.incentive_cost is null then 1 end
-        ) as costless_contact_count,
-        count(
-            case when contacts.contact_cost is null or contacts.incentive_cost is null then 1 end
-        ) as partly_costed_contact_count,
-        sum(coalesce(contacts.contact_cost, 0) + coalesce(contacts.incentive_cost, 0))
-            as contact_costs
+        contacts.contact_cost,
+        contacts.incentive_cost
     from members
     inner join contacts
         on
             members.experiment_code = contacts.campaign_id
             and members.customer_id = contacts.customer_id
             and members.end_date > contacts.contact_date
-    group by members.experiment_code, members.customer_id
+    where members.assignment_origin <> 'holdout_log'
+    union all
+    select
+        members.experiment_code,
+        members.customer_id,
+        contacts.contact_cost,
+        contacts.incentive_cost
+    from members
+    inner join contacts
+        on
+            members.customer_id = contacts.customer_id
+            and members.assigned_on <= contacts.contact_date
+            and members.end_date > contacts.contact_date
+    where members.assignment_origin = 'holdout_log'
+
+),
+
+contact_sums as (
+
+    select
+        experiment_code,
+        customer_id,
+        count(*) as contact_count,
+        count(case when contact_cost is null and incentive_cost is null then 1 end)
+            as costless_contact_count,
+        count(case when contact_cost is null or incentive_cost is null then 1 end)
+            as partly_costed_contact_count,
+        sum(coalesce(contact_cost, 0) + coalesce(incentive_cost, 0)) as contact_costs
+    from contacts_of_members
+    group by experiment_code, customer_id
 
 ),
 
 -- Customers who are in another experiment within the same days; campaigns without assignments are
--- no experiments.
+-- no experiments, and our own keep out of each other's way (holdout_assignments).
 overlapping as (
 
     select distinct
@@ -140,7 +185,12 @@ overlapping as (
             and members.before_date < other_members.assigned_on
             and members.end_date > other_members.assigned_on
             and members.experiment_code <> other_members.experiment_code
-    where other_members.assignment_origin <> 'campaign_contacts'
+    where
+        other_members.assignment_origin <> 'campaign_contacts'
+        and (
+            other_members.assignment_origin <> 'holdout_log'
+            or members.assignment_origin <> 'holdout_log'
+        )
 
 )
 
@@ -152,7 +202,7 @@ select
     coalesce(members.end_date <= members.as_of_date, false) as is_finished,
     coalesce(order_sums.order_count > 0, false) as is_retained,
     case
-        when contacted_campaigns.campaign_id is not null then contact_sums.contact_count is not null
+        when with_contacts.experiment_code is not null then contact_sums.contact_count is not null
     end as is_contacted,
     overlapping.customer_id is not null as is_in_other_experiment,
     cast(coalesce(order_sums.order_count, 0) as integer) as order_count,
@@ -182,8 +232,8 @@ left join margin_differences
     on
         members.experiment_code = margin_differences.experiment_code
         and members.customer_id = margin_differences.customer_id
-left join contacted_campaigns
-    on members.experiment_code = contacted_campaigns.campaign_id
+left join with_contacts
+    on members.experiment_code = with_contacts.experiment_code
 left join contact_sums
     on
         members.experiment_code = contact_sums.experiment_code

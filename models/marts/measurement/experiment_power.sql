@@ -1,0 +1,356 @@
+-- Grain: one row per (experiment_code of holdout_policy.csv, segment_key or `(total)`): what the
+-- sizes of an experiment can find, and how long it takes until they are large enough.
+-- How many come back without contact: of the held out themselves where the window of at least 100 is
+-- over, else of the segment on the finished dates of the history. The total then takes the mean over
+-- its segments, weighted by customers assigned.
+{{ config(
+    indexes=[
+        {'columns': ['experiment_code', 'segment_key'], 'unique': true},
+    ] if target.type == 'postgres' else []
+) }}
+{%- set double = type_double() %}
+{%- set string = dbt.type_string() %}
+{%- set least_observed = 100 %}
+{%- set days_since_first = dbt.datediff(
+    'counted.first_assigned_on', 'experiments.as_of_date', 'day'
+) | trim %}
+with
+
+current_dates as (
+
+    select as_of_date
+    from {{ ref('int_as_of_dates') }}
+    where is_current
+
+),
+
+experiments as (
+
+    select
+        experiments.experiment_code,
+        {{ holdout_scope('experiments') }} as scope,
+        experiments.segment_scheme,
+        experiments.is_global,
+        experiments.holdout_share,
+        experiments.minimum_size,
+        experiments.valid_from,
+        experiments.valid_to,
+        current_dates.as_of_date,
+        case
+            when experiments.valid_to < current_dates.as_of_date then 'ended'
+            when experiments.valid_from > current_dates.as_of_date then 'planned'
+            when experiments.segment_scheme <> {{ text_literal(var('segment_scheme')) }}
+                then 'resting'
+            else 'running'
+        end as experiment_state
+    from {{ ref('policy_holdouts') }} as experiments
+    cross join current_dates
+
+),
+
+assignments as (
+
+    select
+        experiment_code,
+        segment_key,
+        is_control,
+        assigned_on,
+        min(assigned_on) over (partition by experiment_code) as first_assigned_on
+    from {{ ref('holdout_assignments') }}
+
+),
+
+counted_segments as (
+
+    select
+        experiment_code,
+        segment_key,
+        count(case when not is_control then 1 end) as treatment_count,
+        count(case when is_control then 1 end) as holdout_count,
+        count(case when assigned_on > first_assigned_on then 1 end) as later_count,
+        min(first_assigned_on) as first_assigned_on
+    from assignments
+    group by experiment_code, segment_key
+
+),
+
+counted_totals as (
+
+    select
+        experiments.experiment_code,
+        '(total)' as segment_key,
+        coalesce(sum(counted_segments.treatment_count), 0) as treatment_count,
+        coalesce(sum(counted_segments.holdout_count), 0) as holdout_count,
+        coalesce(sum(counted_segments.later_count), 0) as later_count,
+        min(counted_segments.first_assigned_on) as first_assigned_on
+    from experiments
+    left join counted_segments
+        on experiments.experiment_code = counted_segments.experiment_code
+    group by experiments.experiment_code
+
+),
+
+counted as (
+
+    select * from counted_segments
+    union all
+    select * from counted_totals
+
+),
+
+observed as (
+
+    select
+        experiment_code,
+        segment_key,
+        cast(retained_count as {{ double }}) / assigned_count as retention_rate
+    from {{ ref('int_experiment_cells') }}
+    where arm_kind = 'control' and assigned_count >= {{ least_observed }}
+
+),
+
+past as (
+
+    select
+        level as segment_key,
+        retention_rate
+    from {{ ref('score_retention_validation') }}
+    where scope = 'pooled' and dimension = 'segment' and horizon_code = 'horizon'
+
+),
+
+strategies as (
+
+    select
+        segment_key,
+        cast(expected_save_rate as {{ double }}) as expected_save_rate
+    from {{ ref('policy_strategies') }}
+
+),
+
+segment_rates as (
+
+    select
+        counted_segments.experiment_code,
+        counted_segments.segment_key,
+        cast(counted_segments.treatment_count + counted_segments.holdout_count as {{ double }})
+            as assigned_count,
+        coalesce(observed.retention_rate, past.retention_rate) as control_rate,
+        case
+            when observed.retention_rate is not null then 'held-out customers'
+            when past.retention_rate is not null then 'past dates'
+        end as control_rate_source,
+        strategies.expected_save_rate
+        * (1 - coalesce(observed.retention_rate, past.retention_rate)) as expected_lift
+    from counted_segments
+    left join observed
+        on
+            counted_segments.experiment_code = observed.experiment_code
+            and counted_segments.segment_key = observed.segment_key
+    left join past
+        on counted_segments.segment_key = past.segment_key
+    left join strategies
+        on counted_segments.segment_key = strategies.segment_key
+
+),
+
+total_rates as (
+
+    select
+        segment_rates.experiment_code,
+        '(total)' as segment_key,
+        coalesce(
+            max(observed.retention_rate),
+            sum(segment_rates.assigned_count * segment_rates.control_rate)
+            / sum(
+                case
+                    when segment_rates.control_rate is not null then segment_rates.assigned_count
+                end
+            )
+        ) as control_rate,
+        case
+            when max(observed.retention_rate) is not null then 'held-out customers'
+            when max(segment_rates.control_rate) is not null then 'its segments'
+        end as control_rate_source,
+        sum(segment_rates.assigned_count * segment_rates.expected_lift)
+        / sum(
+            case
+                when segment_rates.expected_lift is not null then segment_rates.assigned_count
+            end
+        ) as expected_lift
+    from segment_rates
+    left join observed
+        on
+            segment_rates.experiment_code = observed.experiment_code
+            and observed.segment_key = '(total)'
+    group by segment_rates.experiment_code
+
+),
+
+rates as (
+
+    select
+        experiment_code,
+        segment_key,
+        control_rate,
+        control_rate_source,
+        expected_lift
+    from segment_rates
+    union all
+    select
+        experiment_code,
+        segment_key,
+        control_rate,
+        control_rate_source,
+        expected_lift
+    from total_rates
+
+),
+
+sized as (
+
+    select
+        experiments.*,
+        counted.segment_key,
+        counted.first_assigned_on,
+        cast(counted.treatment_count as {{ double }}) as treated_count,
+        cast(counted.holdout_count as {{ double }}) as control_count,
+        cast({{ nine_digits('rates.control_rate') }} as {{ double }}) as control_rate,
+        rates.control_rate_source,
+        cast({{ nine_digits('rates.expected_lift') }} as {{ double }}) as expected_lift,
+        cast(experiments.holdout_share as {{ double }}) as control_share,
+        cast(1 - experiments.holdout_share as {{ double }}) as treated_share,
+        -- Whoever was there on the first day is no measure of how many come.
+        case
+            when experiments.experiment_state = 'running' and {{ days_since_first }} > 0
+                then cast(counted.later_count as {{ double }}) / {{ days_since_first }}
+        end as assigned_per_day
+    from counted
+    inner join experiments
+        on counted.experiment_code = experiments.experiment_code
+    left join rates
+        on
+            counted.experiment_code = rates.experiment_code
+            and counted.segment_key = rates.segment_key
+
+),
+
+{{ detectable_lift('detectable', 'sized', ['experiment_code', 'segment_key']) }},
+
+-- The same equation the other way round: the customers that find the lift that the policy expects.
+effects as (
+
+    select
+        sized.*,
+        detectable.detectable_lift,
+        control_rate + expected_lift as treated_rate,
+        control_rate + treated_share * expected_lift as pooled_rate
+    from sized
+    left join detectable
+        on
+            sized.experiment_code = detectable.experiment_code
+            and sized.segment_key = detectable.segment_key
+
+),
+
+needs as (
+
+    select
+        *,
+        case
+            when expected_lift >= 1e-6
+                then ceil(power(
+                    {{ z_95() }} * sqrt(greatest(
+                        pooled_rate * (1 - pooled_rate) * (1 / treated_share + 1 / control_share), 0
+                    ))
+                    + 0.8416212335729143 * sqrt(greatest(
+                        treated_rate * (1 - treated_rate) / treated_share
+                        + control_rate * (1 - control_rate) / control_share,
+                        0
+                    )),
+                    2
+                ) / power(expected_lift, 2) - 1e-6)
+        end as needed_count,
+        case
+            when segment_key = '(total)'
+                then greatest(
+                    0,
+                    (minimum_size - control_count) / control_share,
+                    (minimum_size - treated_count) / treated_share
+                )
+        end as missing_to_minimum
+    from effects
+
+),
+
+judged as (
+
+    select
+        *,
+        missing_to_minimum <= 0 as is_large_enough,
+        {% for column, missing in {
+            'days_to_minimum_size': 'missing_to_minimum',
+            'days_to_expected_lift': 'needed_count - treated_count - control_count',
+        }.items() %}
+        case
+            when {{ missing }} <= 0 then 0
+            when {{ missing }} / nullif(assigned_per_day, 0) < 100000
+                then cast(ceil({{ missing }} / nullif(assigned_per_day, 0) - 1e-6) as integer)
+        end as {{ column }}{{ ',' if not loop.last }}
+        {% endfor %}
+    from needs
+
+)
+
+select
+    experiment_code,
+    segment_key,
+    scope,
+    experiment_state,
+    holdout_share,
+    cast(treated_count as integer) as treatment_count,
+    cast(control_count as integer) as holdout_count,
+    minimum_size,
+    control_rate as control_retention,
+    cast(control_rate_source as {{ string }}) as control_retention_source,
+    {{ nine_digits('detectable_lift') }} as detectable_lift,
+    expected_lift,
+    cast(needed_count as bigint) as needed_count,
+    {{ nine_digits('assigned_per_day') }} as assigned_per_day,
+    days_to_minimum_size,
+    days_to_expected_lift,
+    {{ notes([
+        ["experiment_state = 'planned'",
+            dbt.concat(["'Begins on '", 'cast(valid_from as ' ~ string ~ ')'])],
+        ["experiment_state = 'ended'",
+            dbt.concat(["'Ended on '", 'cast(valid_to as ' ~ string ~ ')'])],
+        ["experiment_state = 'resting'", dbt.concat([
+            "'Its segment is of the scheme '", 'segment_scheme',
+            "', which is not active: nobody is assigned'",
+        ])],
+        ["experiment_state = 'running' and treated_count + control_count = 0",
+            "'Nobody was assigned yet'"],
+        ["treated_count + control_count > 0 and control_rate is null",
+            "'How many come back without contact is not known: no date is finished'"],
+        ["control_rate is not null and (treated_count = 0 or control_count = 0)",
+            "'One arm is empty'"],
+        ["control_rate is not null and treated_count > 0 and control_count > 0"
+            ~ " and detectable_lift is null", "'Not even a rise to 100 % would be found'"],
+        ["not is_large_enough and treated_count + control_count > 0", dbt.concat([
+            number_text('control_count'), "' held out and '", number_text('treated_count'),
+            "' others are below the minimum of '", number_text('minimum_size'),
+        ])],
+        ["detectable_lift > expected_lift", dbt.concat([
+            "'Finds a lift from '", percent_text('detectable_lift'),
+            "' points on, and the policy expects '", percent_text('expected_lift'),
+        ])],
+        ["experiment_state = 'running' and assigned_per_day = 0"
+            ~ " and (not is_large_enough or detectable_lift > expected_lift)",
+            "'Nobody has come since the first day, so waiting does not help'"],
+    ]) }} as note,
+    is_global,
+    is_large_enough,
+    first_assigned_on,
+    valid_from,
+    valid_to
+from judged
