@@ -111,8 +111,9 @@ violations as (
         csv_row,
         'valid_to' as column_name,
         cast(valid_to as {{ string }}) as found,
-        {{ dbt.concat(["'a day from '", 'cast(valid_from as ' ~ string ~ ')', "' (valid_from) on'"]) }}
-            as accepted
+        {{ dbt.concat([
+            "'a day from '", 'cast(valid_from as ' ~ string ~ ')', "' (valid_from) on'"
+        ]) }} as accepted
     from experiments
     where valid_from > valid_to
     union all
