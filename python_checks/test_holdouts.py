@@ -375,7 +375,7 @@ def build_report(project: Project) -> dict[str, pd.DataFrame]:
     for day in REPORT_DAYS:
         names = ["+holdout_assignments"]
         if day == REPORT_DAYS[-1]:
-            names = ["+experiment_power", "+global_holdout_report", "campaign_results", "build_warnings"]
+            names = ["+experiment_power", "+global_holdout_report", "campaign_results", "+build_warnings"]
         # The vars of the empty shop were others.
         more = ["--full-refresh"] if day == REPORT_DAYS[0] else []
         run = project.dbt("run", "--select", *names, *more, vars=settings(day) | given)
