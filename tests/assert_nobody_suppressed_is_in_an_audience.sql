@@ -1,5 +1,5 @@
--- Nobody held out, of a suppressed segment, opted out, stopped, internal or contacted too often on a list,
--- nobody on two lists of a channel.
+-- Nobody held out, of a suppressed segment, opted out, stopped, internal or contacted too often on
+-- a list, nobody on two lists of a channel.
 -- Looked up from the sources again. On a date before the last one logged, segments and contacts are
 -- not judged: lists are not made for it.
 {%- set window_starts = dbt.dateadd(

@@ -31,7 +31,7 @@ last_dates as (
         ) as as_of_date
     from current_dates
     left join controls
-        on controls.assigned_on > current_dates.as_of_date
+        on current_dates.as_of_date < controls.assigned_on
     group by current_dates.as_of_date
 
 )

@@ -63,7 +63,7 @@ global_at_once as (
             and earlier.is_global
             and later.csv_row > earlier.csv_row
             and (earlier.valid_to is null or later.valid_from <= earlier.valid_to)
-            and (later.valid_to is null or earlier.valid_from <= later.valid_to)
+            and (later.valid_to is null or later.valid_to >= earlier.valid_from)
     group by later.csv_row
 
 ),
@@ -111,8 +111,9 @@ violations as (
         csv_row,
         'valid_to' as column_name,
         cast(valid_to as {{ string }}) as found,
-        {{ dbt.concat(["'a day from '", 'cast(valid_from as ' ~ string ~ ')', "' (valid_from) on'"]) }}
-            as accepted
+        {{ dbt.concat([
+            "'a day from '", 'cast(valid_from as ' ~ string ~ ')', "' (valid_from) on'"
+        ]) }} as accepted
     from experiments
     where valid_from > valid_to
     union all

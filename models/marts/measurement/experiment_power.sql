@@ -1,8 +1,8 @@
 -- Grain: one row per (experiment_code of holdout_policy.csv, segment_key or `(total)`): what the
 -- sizes of an experiment can find, and how long it takes until they are large enough.
--- How many come back without contact: of the held out themselves where the window of at least 100 is
--- over, else of the segment on the finished dates of the history. The total then takes the mean over
--- its segments, weighted by customers assigned.
+-- How many come back without contact: of the held out themselves where the window of at least 100
+-- is over, else of the segment on the finished dates of the history. The total then takes the mean
+-- over its segments, weighted by customers assigned.
 {{ config(
     indexes=[
         {'columns': ['experiment_code', 'segment_key'], 'unique': true},
@@ -243,8 +243,8 @@ effects as (
     select
         sized.*,
         detectable.detectable_lift,
-        control_rate + expected_lift as treated_rate,
-        control_rate + treated_share * expected_lift as pooled_rate
+        sized.control_rate + sized.expected_lift as treated_rate,
+        sized.control_rate + sized.treated_share * sized.expected_lift as pooled_rate
     from sized
     left join detectable
         on
@@ -283,22 +283,31 @@ needs as (
 
 ),
 
+missing as (
+
+    select
+        *,
+        needed_count - treated_count - control_count as missing_count
+    from needs
+
+),
+
 judged as (
 
     select
         *,
         missing_to_minimum <= 0 as is_large_enough,
-        {% for column, missing in {
-            'days_to_minimum_size': 'missing_to_minimum',
-            'days_to_expected_lift': 'needed_count - treated_count - control_count',
-        }.items() %}
         case
-            when {{ missing }} <= 0 then 0
-            when {{ missing }} / nullif(assigned_per_day, 0) < 100000
-                then cast(ceil({{ missing }} / nullif(assigned_per_day, 0) - 1e-6) as integer)
-        end as {{ column }}{{ ',' if not loop.last }}
-        {% endfor %}
-    from needs
+            when missing_to_minimum <= 0 then 0
+            when missing_to_minimum < 100000 * assigned_per_day
+                then cast(ceil(missing_to_minimum / nullif(assigned_per_day, 0) - 1e-6) as integer)
+        end as days_to_minimum_size,
+        case
+            when missing_count <= 0 then 0
+            when missing_count < 100000 * assigned_per_day
+                then cast(ceil(missing_count / nullif(assigned_per_day, 0) - 1e-6) as integer)
+        end as days_to_expected_lift
+    from missing
 
 )
 

@@ -528,6 +528,20 @@ warnings as (
     where segment_key = '(total)' and experiment_state = 'running' and not is_large_enough
     union all
     select
+        'holdout_too_small' as warning_code,
+        experiment_code as subject,
+        {{ dbt.concat([
+            "'The experiment '", 'experiment_code', "' has '", number_text('holdout_count'),
+            "' held-out and '", number_text('treatment_count'),
+            "' other customers, fewer than its minimum_size '", number_text('minimum_size'),
+            "case when days_to_minimum_size is null then '' else "
+            ~ dbt.concat(["'; at its present pace it has them in '",
+                number_text('days_to_minimum_size'), "' days'"]) ~ " end",
+        ]) }} as message
+    from {{ ref('experiment_power') }}
+    where segment_key = '(total)' and experiment_state = 'running' and not is_large_enough
+    union all
+    select
         'small_score_group' as warning_code,
         score_groups.score_group as subject,
         {{ dbt.concat([
