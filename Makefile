@@ -22,7 +22,7 @@ export DBT_PROFILES_DIR := .
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile \
-	    | while IFS='|' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
+	    | while IFS='|' read -r name text; do printf '  make %-16s %s\n' "$$name" "$$text"; done
 
 setup: ## Install the locked packages into .venv, and dbt_utils (instant when done before)
 	@if test -x .venv/bin/pip; then python=$(PY); else python='$(PYTHON)'; fi; \

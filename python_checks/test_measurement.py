@@ -4,11 +4,14 @@ where there is nothing to measure, and experiments of which the truth is known."
 from __future__ import annotations
 
 import datetime as dt
+from contextlib import closing
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pytest
 from scipy import optimize, stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import (
@@ -673,3 +676,93 @@ def test_assignments_that_cannot_be_used_are_rejected(built):
     row = built["lift"].set_index("experiment_code").loc["dirty"]
     assert (row["assigned_count"], row["control_count"]) == (1, 1)
     assert "14 rows of the experiment are rejected" in row["note"]
+
+
+# ---------------------------------------------------------------------------------------------
+# Experiments of which the truth is known
+# ---------------------------------------------------------------------------------------------
+
+EXPERIMENTS, ARM_SIZE = 2000, 133
+
+
+def build_planted(project: Project) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """2,000 experiments in one build, each with a control, a mail that works (or harms) by a known
+    amount and a letter that does nothing."""
+    random = np.random.default_rng(20240301)
+    level = random.uniform(0.1, 0.6, EXPERIMENTS)
+    truth = pd.DataFrame(
+        {"experiment_code": [f"e{n}" for n in range(EXPERIMENTS)],
+         "lift": random.uniform(-0.08, 0.3, EXPERIMENTS)}
+    )
+    arms = np.array(["control", "mail", "letter"])
+    size = EXPERIMENTS * ARM_SIZE * 3
+    experiment, arm = np.arange(size) // (3 * ARM_SIZE), np.arange(size) % 3
+    chance = level[experiment] + np.where(arm == 1, truth["lift"].to_numpy()[experiment], 0)
+    retained = random.random(size) < chance
+    # What customers spend goes by what they had spent: 20 + half of it, give or take.
+    before = random.gamma(3, 20, size).round(2)
+    spend = (20 + before / 2 + random.gamma(2, 5, size) - 10).round(2)
+    truth["revenue_lift"] = truth["lift"] * (20 + 60 / 2 + 10 - 10)
+    customers = pa.array([f"p{n}" for n in range(size)])
+    days = pa.array([START] * size, pa.date32())
+    tables = {
+        "fact_experiment_assignments": pa.table(
+            {"experiment_code": truth["experiment_code"].to_numpy()[experiment],
+             "customer_id": customers, "arm": arms[arm], "is_control": arm == 0,
+             "assigned_at": days, "pre_period_revenue": before}
+        ),
+        "fact_sales": pa.table(
+            {"customer_id": customers, "sale_date": days, "revenue": spend}
+        ).filter(pa.array(retained)),
+    }
+    with closing(project.connect()) as connection:
+        for name, rows in tables.items():
+            connection.register("landing", rows)
+            connection.execute(f"create or replace table raw.{name} as select * from landing")
+            connection.unregister("landing")
+    run = project.dbt(
+        "run",
+        *("--select", "+campaign_lift", "--full-refresh"),
+        vars={
+            "as_of_date": (START + dt.timedelta(HORIZON)).isoformat(),
+            "latest_plausible_date": "2030-01-01",
+            "retention_horizon_days": HORIZON,
+            "using_experiment_assignments": True,
+            "history_periods": 0,
+        },
+    )
+    assert run.success, run.problems
+    return project.read("rfm_marts.campaign_lift"), truth
+
+
+@pytest.mark.skipif(not FULL, reason="800,000 customers: RFM_FULL=1")
+@builds(on("duckdb", build_planted))
+def test_intervals_cover_the_truth_as_often_as_they_say(built):
+    lift, truth = built
+    assert len(lift) == 2 * EXPERIMENTS and set(lift["segment_key"]) == {TOTAL}
+    mail = lift[lift["arm"] == "mail"].merge(truth, on="experiment_code", suffixes=("", "_true"))
+    figures: dict[str, float] = {}
+    for name, true in (
+        ("retention_lift", mail["lift"]),
+        ("revenue_lift", mail["revenue_lift_true"]),
+        ("cuped_lift", mail["revenue_lift_true"]),
+    ):
+        low, high = (mail[f"{name}_{side}"].astype(float) for side in ("low", "high"))
+        figures[f"{name} covered"] = ((low <= true) & (true <= high)).mean()
+        letter = lift[lift["arm"] == "letter"]
+        figures[f"{name} false"] = (letter[f"{name}_p_value"].astype(float) < 0.05).mean()
+    print(figures)
+    for name, value in figures.items():
+        if name.endswith("covered"):
+            assert 0.935 <= value <= 0.965, (name, value)
+        else:
+            assert value <= 0.065, (name, value)
+    # What CUPED takes off is noise: its intervals are narrower.
+    widths = {
+        name: (mail[f"{name}_high"] - mail[f"{name}_low"]).astype(float).mean()
+        for name in ("revenue_lift", "cuped_lift")
+    }
+    assert widths["cuped_lift"] < 0.99 * widths["revenue_lift"], widths
+    # A letter that does nothing works in the words of the mart no more often than chance allows.
+    said = lift[lift["arm"] == "letter"]["verdict"].value_counts(normalize=True)
+    assert said.get("works", 0) + said.get("harms", 0) <= 0.065, said

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from python_checks import behaviour_cases
-from python_checks.dbt_project import FULL, Build, Project, Run, builds, on
+from python_checks.dbt_project import FULL, Build, Project, Run, builds, object_frame, on
 from python_checks.test_behaviour_agree import FEW_CUSTOMERS, TABLES, change_thresholds
 
 OPTIONAL = {
@@ -16,6 +16,7 @@ OPTIONAL = {
     "products": "dim_products",
     "engagement_events": "fact_engagement_events",
     "campaign_contacts": "fact_campaign_contacts",
+    "experiment_assignments": "fact_experiment_assignments",
 }
 # Columns that have a value only by a source: relation → source → its columns. All other columns
 # of these relations have one without any optional source.
@@ -41,15 +42,36 @@ FILLED_BY = {
     "rfm_intermediate.int_customer_categories": "products",
     "rfm_marts.next_best_categories": "products",
     "rfm_marts.customer_next_best_category": "products",
+    "rfm_marts.campaign_lift": "experiment_assignments",
 }
 ALL_SOURCES = "+".join(OPTIONAL)
-# RFM_FULL=1: all sixteen; otherwise none, each alone, and all.
+# RFM_FULL=1: all of them; otherwise none, each alone, and all.
 COMBINATIONS = [
     "+".join(chosen)
-    for count in range(5)
+    for count in range(len(OPTIONAL) + 1)
     for chosen in combinations(OPTIONAL, count)
-    if FULL or count in (0, 1, 4)
+    if FULL or count in (0, 1, len(OPTIONAL))
 ]
+
+
+ASSIGNMENT_TYPES = {
+    "experiment_code": "varchar",
+    "customer_id": "varchar",
+    "arm": "varchar",
+    "is_control": "boolean",
+    "assigned_at": "timestamp",
+}
+
+
+def assignments(sales: pd.DataFrame) -> pd.DataFrame:
+    """Every customer in an experiment of two arms, from the first sale on."""
+    customers = sorted(set(sales["customer_id"].dropna()))
+    first = pd.Timestamp(sales["sale_date"].dropna().min()).to_pydatetime()
+    rows = [
+        ("e", customer, "mail" if place % 2 else "none", not place % 2, first)
+        for place, customer in enumerate(customers)
+    ]
+    return object_frame(list(ASSIGNMENT_TYPES), rows)
 
 
 def build_with(project: Project, combination: str) -> tuple[Run, dict[str, Any]]:
@@ -57,6 +79,9 @@ def build_with(project: Project, combination: str) -> tuple[Run, dict[str, Any]]
     used = [source for source in OPTIONAL if source in combination.split("+")]
     case = behaviour_cases.behaviour_case(customers=120)
     for table in ("fact_sales", *(OPTIONAL[source] for source in used)):
+        if table == OPTIONAL["experiment_assignments"]:
+            project.land(table, assignments(case.sales), ASSIGNMENT_TYPES)
+            continue
         entity = TABLES[table]
         project.land(table, getattr(case, entity), behaviour_cases.COLUMN_TYPES[entity])
     change_thresholds(project, FEW_CUSTOMERS)

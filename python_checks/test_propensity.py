@@ -322,11 +322,15 @@ def _check_words(found: pd.DataFrame, at: pd.DataFrame) -> None:
     said = said[said.str.contains("last order")].str.replace("(More|Less) likely: ", "", regex=True)
     assert len(said) > 100
     seen = set()
+
+    def in_days(number: int) -> str:
+        return "1 day" if number == 1 else f"{number} days"
+
     for (customer, _), words in said.items():
         row = at.loc[customer]
-        days = f"{row.days_since_last_order} day" + "s" * (row.days_since_last_order != 1)
+        days = in_days(row.days_since_last_order)
         gap = int(np.floor(row.gap + 0.5)) if row.order_date_count > 1 else 0
-        gaps = f"{gap} day" + "s" * (gap != 1)
+        gaps = in_days(gap)
         before = {
             1: "",
             2: f", the one before it {gaps} earlier",

@@ -21,6 +21,7 @@ select
         when kind = 'normal' then {{ normal_tail('x') }}
         when kind = 'student' then {{ student_two_sided('x', 'df') }}
         when kind = 'chi' then {{ chi_square_tail('x', 'cast(df as integer)') }}
+        when kind = 'quantile' then {{ student_975('df') }}
     end as tail
 from raw.tails
 """
@@ -41,7 +42,7 @@ select * from fits
 NOT_KNOWN: list[tuple[str, float | None, float | None]] = [
     ("normal", None, 0.0),
     *(("student", None, 5.0), ("student", 1.5, None), ("student", 0.0, None)),
-    *(("chi", None, 3.0), ("chi", None, 4.0), ("chi", 2.0, None)),
+    *(("chi", None, 3.0), ("chi", None, 4.0), ("chi", 2.0, None), ("quantile", 0.0, None)),
 ]
 
 
@@ -53,6 +54,7 @@ def arguments() -> pd.DataFrame:
         rows += [("student", float(t), float(df)) for t in (0, 1e-3, 0.5, 1, 1.96, 3, 5, 8, 30)]
     for df in range(1, 61):
         rows += [("chi", float(x), float(df)) for x in (0, 0.01, 0.5, 1, 5, 30, 60, 150)]
+    rows += [("quantile", 0.0, float(df)) for df in np.geomspace(1, 1e7, 200)]
     return object_frame(["kind", "x", "df"], rows + NOT_KNOWN)
 
 
@@ -103,6 +105,7 @@ def test_tails_equal_scipy_to_a_millionth(built):
         "normal": lambda x, df: stats.norm.sf(x),
         "student": lambda x, df: 2 * stats.t.sf(abs(x), df),
         "chi": lambda x, df: stats.chi2.sf(x, df),
+        "quantile": lambda x, df: stats.t.ppf(0.975, df),
     }
     worst = dict.fromkeys(exact, 0.0)
     known = built["tails"][["x", "df"]].notna().all(axis=1)

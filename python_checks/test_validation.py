@@ -559,7 +559,13 @@ FEW = shop(20, 3, orders_a_year=4)
 TOO_LITTLE: dict[str, tuple[pd.DataFrame, dict[str, Any], str]] = {
     "few": (FEW, {}, "Fewer than 20 customers came back, or fewer than 20 did not"),
     "no_history": (shop(300, 3), {"history_periods": 0}, "There is no history to look back at"),
-    "month": (shop(300, 3, days=30, orders_a_year=20), {}, "No date of the history is so long ago"),
+    # The history begins before the first order, so there are dates that are over: nobody was there.
+    "month": (shop(300, 3, days=30, orders_a_year=20), {}, "Nobody was scored so long ago"),
+    "new_history": (
+        shop(300, 3, days=80, orders_a_year=20),
+        {"history_periods": 1},
+        "No date of the history is so long ago",
+    ),
     "once": (FEW.drop_duplicates("customer_id"), {}, "Nobody came back"),
     "always": (ALWAYS, {}, "Everybody came back"),
 }
@@ -598,7 +604,7 @@ def test_that_the_scores_are_not_judged_is_said_and_stops_nothing(built):
         if name == "few":
             continue
         figures += ["auc", "spearman_retention"]
-        if name in ("no_history", "month"):
+        if name in ("no_history", "month", "new_history"):
             figures += ["spearman_revenue", "retention_rate", "top_quintile_lift", "is_monotone"]
             figures += ["fall_p_value"]
             assert len(marts["segment_separation"]) == 0

@@ -1,5 +1,5 @@
--- Grain: one row per row of the experiment assignments source, with the reason why it cannot be used
--- (null = accepted).
+-- Grain: one row per row of the experiment assignments source, with the reason why it cannot be
+-- used (null = accepted).
 -- A customer in two arms of an experiment, or both in its control and not, is in none: nobody can
 -- say what was assigned, so all of these rows are rejected.
 {{ config(
@@ -103,8 +103,9 @@ select
             then 'implausible_assigned_at'
         when nullif({{ clean_text('is_control_text') }}, '') is null then 'missing_is_control'
         when is_control is null then 'unusable_is_control'
-        when pre_period_revenue is null and nullif({{ clean_text('pre_period_revenue_text') }}, '')
-            is not null
+        when
+            pre_period_revenue is null
+            and nullif({{ clean_text('pre_period_revenue_text') }}, '') is not null
             then 'unusable_pre_period_revenue'
         else 'unusable_planned_share'
     end as rejection_reason

@@ -1,9 +1,13 @@
 -- Grain: one row per (experiment_code, segment_key, arm), segment_key `(total)` for all members and
 -- `(none)` for members without a segment; every arm in every segment, zeros where it has nobody.
--- Sums of squares and products are of deviations from the experiment's mean (to the cent): exact, and
--- no digits are lost where amounts are large beside their spread.
+-- Sums of squares and products are of deviations from the experiment's mean (to the cent): exact,
+-- and no digits are lost where amounts are large beside their spread.
 -- `assigned_count` are members whose window is over; all other figures are of them.
 {%- set measures = ['revenue', 'margin', 'pre_period_revenue'] %}
+{%- set money = [
+    'revenue', 'return_amount', 'margin', 'contact_costs', 'revenue_deviation_sum',
+    'margin_deviation_sum', 'pre_period_revenue_deviation_sum',
+] %}
 with
 
 experiments as (
@@ -54,7 +58,7 @@ members_by_segment as (
         sum(case when is_finished then costless_contact_count else 0 end) as costless_contact_count,
         sum(case when is_finished then partly_costed_contact_count else 0 end)
             as partly_costed_contact_count,
-        sum(case when is_finished then cost else 0 end) as cost,
+        sum(case when is_finished then contact_costs else 0 end) as contact_costs,
         {% for measure in measures %}
         sum({{ measure }}_deviation) as {{ measure }}_deviation_sum,
         sum({{ measure }}_deviation * {{ measure }}_deviation) as {{ measure }}_square_sum,
@@ -68,7 +72,7 @@ members_by_segment as (
 {%- set sums = [
     'all_count', 'assigned_count', 'retained_count', 'contacted_count', 'overlapping_count',
     'order_count', 'revenue', 'return_amount', 'margin', 'contact_count', 'costless_contact_count',
-    'partly_costed_contact_count', 'cost', 'revenue_deviation_sum', 'revenue_square_sum',
+    'partly_costed_contact_count', 'contact_costs', 'revenue_deviation_sum', 'revenue_square_sum',
     'margin_deviation_sum', 'margin_square_sum', 'pre_period_revenue_deviation_sum',
     'pre_period_revenue_square_sum', 'revenue_product_sum',
 ] %}
@@ -80,7 +84,7 @@ totals as (
         '(total)' as segment_key,
         arm,
         {% for column in sums %}
-        sum({{ column }}) as {{ column }}{{ ',' if not loop.last }}
+        sum({{ column }}) as {{ column }}{% if not loop.last %},{% endif %}
         {% endfor %}
     from members_by_segment
     group by experiment_code, arm
@@ -94,7 +98,7 @@ present_cells as (
         members_by_segment.segment_key,
         members_by_segment.arm,
         {% for column in sums %}
-        members_by_segment.{{ column }}{{ ',' if not loop.last }}
+        members_by_segment.{{ column }}{% if not loop.last %},{% endif %}
         {% endfor %}
     from members_by_segment
     inner join experiments
@@ -106,7 +110,7 @@ present_cells as (
         segment_key,
         arm,
         {% for column in sums %}
-        {{ column }}{{ ',' if not loop.last }}
+        {{ column }}{% if not loop.last %},{% endif %}
         {% endfor %}
     from totals
 
@@ -126,17 +130,16 @@ select
     scopes.segment_key,
     arms.arm,
     arms.arm_kind,
-    cast(arms.planned_share as {{ type_share() }}) as planned_share,
     {% for column in sums if column.endswith('_count') %}
     cast(coalesce(present_cells.{{ column }}, 0) as bigint) as {{ column }},
     {% endfor %}
-    {% for column in sums if not column.endswith('_count') %}
-    cast(
-        coalesce(present_cells.{{ column }}, 0)
-        as {{ 'numeric(38, 4)' if column.endswith('_square_sum') or column.endswith('_product_sum')
-            else type_money_total() }}
-    ) as {{ column }}{{ ',' if not loop.last }}
+    {% for column in sums if column in money %}
+    cast(coalesce(present_cells.{{ column }}, 0) as {{ type_money_total() }}) as {{ column }},
     {% endfor %}
+    {% for column in sums if column.endswith(('_square_sum', '_product_sum')) %}
+    cast(coalesce(present_cells.{{ column }}, 0) as numeric(38, 4)) as {{ column }},
+    {% endfor %}
+    arms.planned_share
 from scopes
 inner join {{ ref('int_experiment_arms') }} as arms
     on scopes.experiment_code = arms.experiment_code

@@ -1,14 +1,15 @@
--- Grain: one row per (experiment_code, segment_key, arm other than control) of randomised experiments:
--- the sums of the arm (treated_…) beside those of the control (control_…).
--- Several control arms are added up. `cuped_theta` is the slope of revenue on pre-period revenue within
--- the arms, all of them pooled; `srm_chi_square` holds the sizes of all arms against the planned shares.
+-- Grain: one row per (experiment_code, segment_key, arm other than control) of randomised
+-- experiments: the sums of the arm (treated_…) beside those of the control (control_…).
+-- Several control arms are added up. `cuped_theta` is the slope of revenue on pre-period revenue
+-- within the arms, all of them pooled; `srm_chi_square` holds the sizes of all arms against the
+-- planned shares.
 {%- set double = type_double() %}
 {%- set counts = [
     'all_count', 'assigned_count', 'retained_count', 'contacted_count', 'overlapping_count',
     'contact_count', 'costless_contact_count', 'partly_costed_contact_count',
 ] %}
 {%- set sums = [
-    'revenue', 'margin', 'cost', 'revenue_deviation_sum', 'revenue_square_sum',
+    'revenue', 'margin', 'contact_costs', 'revenue_deviation_sum', 'revenue_square_sum',
     'margin_deviation_sum', 'margin_square_sum', 'pre_period_revenue_deviation_sum',
     'pre_period_revenue_square_sum', 'revenue_product_sum',
 ] %}
@@ -48,7 +49,8 @@ expected as (
         *,
         case
             when plan_problem is null
-                then cast(scope_count as {{ double }}) * cast(planned_share as {{ double }})
+                then
+                    cast(scope_count as {{ double }}) * cast(planned_share as {{ double }})
                     / planned_share_sum
         end as expected_count,
         cast(pre_period_revenue_square_sum as {{ double }})
@@ -87,7 +89,7 @@ controls as (
         experiment_code,
         segment_key,
         {% for column in counts + sums %}
-        sum({{ column }}) as {{ column }}{{ ',' if not loop.last }}
+        sum({{ column }}) as {{ column }}{% if not loop.last %},{% endif %}
         {% endfor %}
     from cells
     where arm_kind = 'control'

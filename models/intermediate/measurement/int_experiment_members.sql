@@ -1,9 +1,9 @@
--- Grain: one row per (experiment_code, customer_id): who was assigned to which arm of an experiment,
--- and who was contacted by a campaign that nobody assigned for.
--- `assignment_origin`: experiment_assignments (run elsewhere) or campaign_contacts (not randomised: the
--- arm `(contacted)`). One query per origin, so that a further one is a further `union all`.
--- The segment is the one given, else the customer's at the last date of the history on or before the
--- assignment, else null.
+-- Grain: one row per (experiment_code, customer_id): who was assigned to which arm of an
+-- experiment, and who was contacted by a campaign that nobody assigned for.
+-- `assignment_origin`: experiment_assignments (run elsewhere) or campaign_contacts (not randomised:
+-- the arm `(contacted)`). One query per origin, so that a further one is a further `union all`.
+-- The segment is the one given, else the customer's at the last date of the history on or before
+-- the assignment, else null.
 with
 
 current_dates as (
@@ -123,8 +123,8 @@ select
     members.arm,
     case
         when members.given_segment is null then history.segment_key
-        when members.given_segment in ('(total)', '(none)') then cast(null as {{ dbt.type_string() }})
-        else coalesce(segments.segment_key, members.given_segment)
+        when members.given_segment not in ('(total)', '(none)')
+            then coalesce(segments.segment_key, members.given_segment)
     end as segment_key,
     cast(members.pre_period_revenue as {{ type_money() }}) as given_pre_period_revenue,
     cast(members.planned_share as {{ type_share() }}) as planned_share,

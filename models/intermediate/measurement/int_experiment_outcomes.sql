@@ -1,9 +1,10 @@
 -- Grain: one row per (experiment_code, customer_id): what a member did within the window
 -- [assigned_on, assigned_on + the var retention_horizon_days), and whether that is over.
 -- Zeros where the member did nothing; only finished windows count in the figures (is_finished).
--- Contacts are those of the campaign that has the experiment's code, up to the end of the window: null
--- where the contacts source is not in use or has none of that campaign.
--- Margin is by product where products with a margin_rate (−1 to 1) are in use, else by the var margin_rate.
+-- Contacts are those of the campaign that has the experiment's code, up to the end of the window:
+-- null where the contacts source is not in use or has none of that campaign.
+-- Margin is by product where products with a margin_rate (−1 to 1) are in use, else by the var
+-- margin_rate.
 {%- set horizon = var('retention_horizon_days') | int %}
 {%- set margin_rate = "cast({0} as numeric(9, 6))".format(var('margin_rate')) %}
 with
@@ -113,7 +114,8 @@ contact_sums as (
         count(
             case when contacts.contact_cost is null or contacts.incentive_cost is null then 1 end
         ) as partly_costed_contact_count,
-        sum(coalesce(contacts.contact_cost, 0) + coalesce(contacts.incentive_cost, 0)) as cost
+        sum(coalesce(contacts.contact_cost, 0) + coalesce(contacts.incentive_cost, 0))
+            as contact_costs
     from members
     inner join contacts
         on
@@ -124,21 +126,21 @@ contact_sums as (
 
 ),
 
--- Customers who are in another experiment within the same days; campaigns without assignments are no
--- experiments.
+-- Customers who are in another experiment within the same days; campaigns without assignments are
+-- no experiments.
 overlapping as (
 
     select distinct
         members.experiment_code,
         members.customer_id
     from members
-    inner join {{ ref('int_experiment_members') }} as others
+    inner join {{ ref('int_experiment_members') }} as other_members
         on
-            members.customer_id = others.customer_id
-            and members.before_date < others.assigned_on
-            and members.end_date > others.assigned_on
-            and members.experiment_code <> others.experiment_code
-    where others.assignment_origin <> 'campaign_contacts'
+            members.customer_id = other_members.customer_id
+            and members.before_date < other_members.assigned_on
+            and members.end_date > other_members.assigned_on
+            and members.experiment_code <> other_members.experiment_code
+    where other_members.assignment_origin <> 'campaign_contacts'
 
 )
 
@@ -168,7 +170,7 @@ select
     cast(coalesce(contact_sums.costless_contact_count, 0) as integer) as costless_contact_count,
     cast(coalesce(contact_sums.partly_costed_contact_count, 0) as integer)
         as partly_costed_contact_count,
-    cast(coalesce(contact_sums.cost, 0) as {{ type_money() }}) as cost,
+    cast(coalesce(contact_sums.contact_costs, 0) as {{ type_money() }}) as contact_costs,
     members.assigned_on,
     members.end_date
 from members

@@ -1,5 +1,5 @@
 -- Grain: one row per experiment_code, campaigns without assignments included.
--- Finished = the window of everybody assigned is over. Several arms of controls count as one control.
+-- Finished = the window of everybody assigned is over. Several arms of controls count as one.
 {%- set string = dbt.type_string() %}
 with
 

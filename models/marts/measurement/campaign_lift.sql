@@ -95,7 +95,8 @@ joined as (
             least(tests.srm_p_value, mismatches.least_srm_p_value) < {{ srm_limit }}, false
         ) as is_mismatched,
         {{ known_cost('experiments.has_contacts', 'contrasts.treated_contact_count',
-            'contrasts.treated_costless_contact_count', 'contrasts.treated_cost') }} as cost
+            'contrasts.treated_costless_contact_count', 'contrasts.treated_contact_costs') }}
+            as known_cost
     from contrasts
     inner join experiments
         on contrasts.experiment_code = experiments.experiment_code
@@ -117,13 +118,15 @@ judged as (
         *,
         case
             when is_comparable
-                then treated_revenue
+                then
+                    treated_revenue
                     - {{ money_per('control_revenue * treated_assigned_count',
                         'control_assigned_count') }}
         end as incremental_revenue,
         case
             when is_comparable
-                then treated_margin
+                then
+                    treated_margin
                     - {{ money_per('control_margin * treated_assigned_count',
                         'control_assigned_count') }}
         end as incremental_margin,
@@ -184,11 +187,11 @@ select
     retention_lift_high * treated_size as incremental_retained_high,
     case
         when is_comparable
-            then cast({{ money_per('treated_revenue', 'treated_assigned_count') }} as {{ type_money() }})
+            then {{ money_per('treated_revenue', 'treated_assigned_count') }}
     end as revenue_per_treated,
     case
         when is_comparable
-            then cast({{ money_per('control_revenue', 'control_assigned_count') }} as {{ type_money() }})
+            then {{ money_per('control_revenue', 'control_assigned_count') }}
     end as revenue_per_control,
     {% for column in [
         'revenue_lift', 'revenue_lift_low', 'revenue_lift_high',
@@ -209,12 +212,14 @@ select
     cast(incremental_margin as {{ type_money_total() }}) as incremental_margin,
     cast(margin_lift_low * treated_size as {{ type_money_total() }}) as incremental_margin_low,
     cast(margin_lift_high * treated_size as {{ type_money_total() }}) as incremental_margin_high,
-    cast(cost as {{ type_money_total() }}) as cost,
+    cast(known_cost as {{ type_money_total() }}) as cost,  -- noqa: RF04
     case
         when retention_lift_low > 0
-            then cast(cast(cost as {{ double }}) / incremental_retained as {{ type_money_total() }})
+            then cast(
+                cast(known_cost as {{ double }}) / incremental_retained as {{ type_money_total() }}
+            )
     end as cost_per_incremental_retained,
-    cast(incremental_margin as {{ double }}) / cast(cost as {{ double }}) as return_on_spend,
+    cast(incremental_margin as {{ double }}) / cast(known_cost as {{ double }}) as return_on_spend,
     case when has_contacts then control_contacted_count end as contaminated_count,
     case
         when has_contacts
@@ -277,15 +282,15 @@ select
             number_text('treated_costless_contact_count'),
             "' contacts of the arm have no cost: the cost is unknown'",
         ])],
-        ["has_contacts and treated_contact_count > 0 and cost is null"
+        ["has_contacts and treated_contact_count > 0 and known_cost is null"
             ~ " and treated_costless_contact_count = 0",
             "'The contacts of the arm cost 0, which is taken for unknown'"],
-        ["cost is not null and treated_partly_costed_contact_count > 0", dbt.concat([
+        ["known_cost is not null and treated_partly_costed_contact_count > 0", dbt.concat([
             number_text('treated_partly_costed_contact_count'),
             "' contacts have only the cost of the contact or only that of the incentive: the other'",
             "' is taken for none'",
         ])],
-        ["cost is not null and has_retention and retention_lift_low <= 0",
+        ["known_cost is not null and has_retention and retention_lift_low <= 0",
             "'No cost per retained customer: the interval of the lift includes 0 or lies below it'"],
         ["has_contacts and control_contacted_count > 0", dbt.concat([
             number_text('control_contacted_count'), "' of '", number_text('control_assigned_count'),

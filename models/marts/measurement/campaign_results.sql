@@ -54,7 +54,7 @@ costed as (
         experiments.first_assigned_on,
         experiments.last_assigned_on,
         {{ known_cost('experiments.has_contacts', 'cells.contact_count',
-            'cells.costless_contact_count', 'cells.cost') }} as known_cost
+            'cells.costless_contact_count', 'cells.contact_costs') }} as known_cost
     from cells
     inner join experiments
         on cells.experiment_code = experiments.experiment_code
@@ -87,7 +87,7 @@ select
     margin,
     cast({{ money_per('revenue', 'assigned_count') }} as {{ type_money() }})
         as revenue_per_assigned,
-    cast(known_cost as {{ type_money_total() }}) as cost,
+    cast(known_cost as {{ type_money_total() }}) as cost,  -- noqa: RF04
     case
         when is_randomised and is_unmixed and arm_kind = 'control' and has_contacts
             then cast(contacted_count as {{ double }}) / assigned_size

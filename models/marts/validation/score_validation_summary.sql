@@ -390,6 +390,10 @@ select
                 "' tiles'"]) }}
         when totals.customer_count is null and dimensions.dimension = 'engagement_score'
             then 'No engagement events are in use'
+        when totals.customer_count is null and scopes.scope = 'pooled'
+            then
+                'Nobody was scored so long ago that the days after it are complete: the sales do not'
+                || ' reach back far enough'
         when totals.customer_count is null then 'No scored customers'
         when dimensions.dimension = 'lifecycle_stage' then 'Stages have no order'
         when totals.retained_count = 0 then 'Nobody came back, so nothing can be told apart'

@@ -172,7 +172,7 @@ not_judged as (
     select
         note,
         case
-            when horizon_days is null
+            when horizon_days is null or customer_count = 0
                 then
                     'Set a larger history_periods or a smaller retention_horizon_days, or wait'
                     || ' until the sales reach further'
