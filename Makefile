@@ -17,7 +17,7 @@ export DBT_PROFILES_DIR := .
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-full lint docs check-policy clean
+.PHONY: help setup demo demo-experiment test test-full lint docs check-policy clean
 .PHONY: test-with-postgres
 
 help: ## Show this list
@@ -44,6 +44,17 @@ demo: setup ## Load the demo data, build everything on DuckDB, print the segment
 	@$(PY) -m python_checks.load_demo --target duckdb
 	@$(DBT) build --target duckdb --vars '$(DEMO_VARS)'
 	@$(PY) -m python_checks.show_segments --target duckdb
+
+demo-experiment: export RFM_DUCKDB_PATH := experiment_demo.duckdb
+demo-experiment: setup ## A made-up shop with a three-arm experiment: its true lift beside the measured one
+	@rm -f $(RFM_DUCKDB_PATH) $(RFM_DUCKDB_PATH).wal
+	@$(PY) -m python_checks.demo_experiment history
+	@$(DBT) build --target duckdb --select +customer_segments --indirect-selection cautious \
+	    --exclude-resource-type unit_test
+	@$(PY) -m python_checks.demo_experiment outcome
+	@$(DBT) build --target duckdb --exclude-resource-type unit_test \
+	    --vars '{using_experiment_assignments: true, using_campaign_contacts: true}'
+	@$(PY) -m python_checks.demo_experiment show
 
 test: export RFM_DUCKDB_PATH := $(TEST_DUCKDB)
 test: lint ## Every check: lint, builds with all tests on DuckDB and PostgreSQL, pytest
@@ -75,5 +86,6 @@ check-policy: setup ## Check the CSV files in seeds/ before a build uses them
 	@$(DBT) --quiet build --select +policy_gate --indirect-selection cautious --target duckdb
 	@echo "The policy in seeds/ is usable."
 
-clean: ## Remove what builds made: target, logs, dbt_packages, the demo's DuckDB file
-	rm -rf target logs dbt_packages rfm_retention.duckdb rfm_retention.duckdb.wal
+clean: ## Remove what builds made: target, logs, dbt_packages, the demos' DuckDB files
+	rm -rf target logs dbt_packages rfm_retention.duckdb rfm_retention.duckdb.wal \
+	    experiment_demo.duckdb experiment_demo.duckdb.wal
