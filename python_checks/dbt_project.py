@@ -330,9 +330,10 @@ class Project:
         shutil.rmtree(self.seeds, ignore_errors=True)
         shutil.copytree(PROJECT_ROOT / "seeds", self.seeds)
 
-    def load(self, load: Callable[[str], None]) -> None:
+    def load(self, load: Callable[[str], None], keep_sales: bool = False) -> None:
         """Call a loader such as `load_demo.load` with the target, in this database."""
-        self.execute("drop table if exists raw.fact_sales cascade")
+        if not keep_sales:
+            self.execute("drop table if exists raw.fact_sales cascade")
         with _environment(self._database.environment), contextlib.redirect_stdout(None):
             load(self.target)
 

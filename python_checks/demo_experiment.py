@@ -189,14 +189,17 @@ def outcome(
     }
 
 
-def land_history() -> None:
+def land_history(customers: int = CUSTOMERS) -> None:
     """The sales before the start, in raw.fact_sales of the DuckDB file."""
-    natural = orders()
+    natural = orders(customers)
     _land({"fact_sales": natural[natural["sale_date"] < STARTS_ON]}, replace=True)
 
 
-def land_outcome() -> None:
-    """The experiment and what came after, from the segments that the build has found."""
+def land_outcome(customers: int = CUSTOMERS) -> None:
+    """The experiment and what came after, from the segments that the build has found.
+
+    customers: as in `land_history`. SystemExit where the build was of another day than the start.
+    """
     with connect("duckdb") as warehouse:
         segments = warehouse.execute(
             "select customer_id, segment_code, segment_key from rfm_marts.customer_segments"
@@ -209,7 +212,7 @@ def land_outcome() -> None:
             f"The segments are of {found}, not of the start {STARTS_ON}: load the history"
             " and build again (make demo-experiment)."
         )
-    tables = outcome(orders(), segments)
+    tables = outcome(orders(customers), segments)
     _land({"fact_sales": tables.pop("fact_sales")}, replace=False)
     _land(tables, replace=True)
 

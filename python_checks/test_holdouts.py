@@ -241,6 +241,7 @@ SINCE = f"customers since {START}. Another one is another experiment: end this o
 EDITS = {
     "share": (0, "0.3", "0.4", "row 2, column holdout_share: found 0.4; accepted: 0.3, with which lists"),
     "salt": (1, ",all,", ",ALL,", "row 3, column salt: found 'ALL'; accepted: 'all', with which everybody"),
+    "begin": (0, "2023-01-01", "2028-01-01", f"row 2, column valid_from: found 2028-01-01; accepted: a day up to {START}, since lists"),
     "scope": (0, "anybody", "silent", "row 2, column audience_code: found audience silent; accepted: audience anybody, for which lists"),
 }
 

@@ -21,6 +21,7 @@ from statsmodels.stats.proportion import (
     proportions_ztest,
 )
 
+from python_checks import demo_experiment
 from python_checks.dbt_project import FULL, TARGETS, Project, builds, object_frame, on
 
 # Here PostgreSQL is for the full run.
@@ -766,3 +767,41 @@ def test_intervals_cover_the_truth_as_often_as_they_say(built):
     # A letter that does nothing works in the words of the mart no more often than chance allows.
     said = lift[lift["arm"] == "letter"]["verdict"].value_counts(normalize=True)
     assert said.get("works", 0) + said.get("harms", 0) <= 0.065, said
+
+
+# ---------------------------------------------------------------------------------------------
+# make demo-experiment
+# ---------------------------------------------------------------------------------------------
+
+DEMO_CUSTOMERS = 8000
+
+
+def build_demo(project: Project) -> pd.DataFrame:
+    """The steps of `make demo-experiment`, with fewer customers: true beside measured lift."""
+    project.load(lambda _: demo_experiment.land_history(DEMO_CUSTOMERS))
+    run = project.dbt("run", "--select", "+customer_segments", "--full-refresh")
+    assert run.success, run.problems
+    project.load(lambda _: demo_experiment.land_outcome(DEMO_CUSTOMERS), keep_sales=True)
+    run = project.dbt(
+        *("run", "--select", "+campaign_lift"),
+        vars={"using_experiment_assignments": True, "using_campaign_contacts": True},
+    )
+    assert run.success, run.problems
+    return project.query(demo_experiment.LIFT_QUERY)
+
+
+@builds(on("duckdb", build_demo))
+def test_the_demo_measures_the_lift_that_it_planted(built):
+    rows = built.set_index(["segment_key", "arm"])
+    assert set(rows.index.get_level_values("arm")) == set(demo_experiment.CHANNELS)
+    judged = rows[rows["retention_lift"].notna()]
+    inside = (judged["retention_lift_low"] <= judged["true_lift"]) & (
+        judged["true_lift"] <= judged["retention_lift_high"]
+    )
+    # 19 of 20 intervals cover the truth in the long run: fewer than 80 % would be no chance.
+    assert len(judged) >= 14 and inside.mean() >= 0.8
+    total = rows.loc["(total)"]
+    assert inside.loc["(total)"].all() and set(total["verdict"]) == {"works"}
+    # Nothing was planted for champions.
+    champions = rows.xs("lifecycle:champions")
+    assert (champions["true_lift"] == 0).all() and "works" not in set(champions["verdict"])

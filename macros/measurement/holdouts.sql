@@ -73,7 +73,8 @@
             logged.salt,
             experiments.salt,
             logged.scope,
-            {{ holdout_scope('experiments') }} as new_scope
+            {{ holdout_scope('experiments') }} as new_scope,
+            experiments.valid_from
         from logged
         left join {{ holdouts }} as experiments
             on logged.experiment_code = experiments.experiment_code
@@ -107,6 +108,12 @@
                 {%- do problems.append([
                     'holdout_policy.csv', row[3], 'audience_code', row[11],
                     row[10] ~ ', for which ' ~ since ~ again,
+                ]) -%}
+            {%- endif -%}
+            {%- if row[12] > row[1] -%}
+                {%- do problems.append([
+                    'holdout_policy.csv', row[3], 'valid_from', row[12],
+                    'a day up to ' ~ row[1] ~ ', since ' ~ since ~ again,
                 ]) -%}
             {%- endif -%}
         {%- endif -%}

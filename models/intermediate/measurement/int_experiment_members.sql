@@ -2,8 +2,8 @@
 -- experiment, and who was contacted by a campaign that nobody assigned for.
 -- `assignment_origin`: holdout_log (our own, holdout_policy.csv), experiment_assignments (run
 -- elsewhere) or campaign_contacts (not randomised: the arm `(contacted)`). One query per origin, so
--- that a further one is a further `union all`. A code of our own counts as ours, whatever else has
--- it.
+-- that a further one is a further `union all`. A code of holdout_policy.csv is ours, whatever else
+-- has it.
 -- The segment is the one given, else the customer's at the last date of the history on or before
 -- the assignment, else null.
 with
@@ -37,8 +37,8 @@ from_holdout_log as (
 
 own_codes as (
 
-    select distinct experiment_code
-    from from_holdout_log
+    select experiment_code
+    from {{ ref('policy_holdouts') }}
 
 ),
 

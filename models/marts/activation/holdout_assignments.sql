@@ -96,86 +96,27 @@ taken as (
 
 ),
 
-experiments as (
-
-    select * from running
-    where
-        valid_from <= as_of_date
-        and (
-            segment_scheme is null
-            or segment_scheme = {{ text_literal(var('segment_scheme')) }}
-        )
-
-),
-
-customers as (
-
-    select
-        customer_id,
-        published_segment_key as segment_key
-    from {{ ref('customer_segments') }}
-
-),
-
--- Who would be on a list if nobody were held out.
-would_be_members as (
-
-    select
-        audience_code,
-        customer_id,
-        segment_key
-    from {{ ref('int_audience_fits') }}
-    where suppression_reason is null
-
-),
-
-eligible as (
-
-    select
-        experiments.experiment_code,
-        customers.customer_id,
-        customers.segment_key
-    from experiments
-    inner join customers
-        on experiments.is_global or experiments.segment_key = customers.segment_key
-    where experiments.audience_code is null
-    union all
-    select
-        experiments.experiment_code,
-        would_be_members.customer_id,
-        would_be_members.segment_key
-    from experiments
-    inner join would_be_members
-        on
-            experiments.audience_code = would_be_members.audience_code
-            and (
-                experiments.segment_key is null
-                or experiments.segment_key = would_be_members.segment_key
-            )
-
-),
-
 first_eligible as (
 
     select
-        experiments.experiment_code,
-        experiments.scope,
-        experiments.audience_code,
-        experiments.salt,
-        experiments.holdout_share,
-        experiments.is_global,
-        experiments.valid_from,
-        experiments.as_of_date,
-        eligible.customer_id,
-        eligible.segment_key,
-        {{ holdout_bucket('experiments.salt', 'eligible.customer_id') }} as bucket
-    from eligible
-    inner join experiments
-        on eligible.experiment_code = experiments.experiment_code
+        running.experiment_code,
+        running.scope,
+        running.audience_code,
+        running.salt,
+        running.holdout_share,
+        running.is_global,
+        running.valid_from,
+        running.as_of_date,
+        fits.customer_id,
+        fits.segment_key,
+        {{ holdout_bucket('running.salt', 'fits.customer_id') }} as bucket
+    from {{ ref('int_holdout_fits') }} as fits
+    inner join running
+        on fits.experiment_code = running.experiment_code
     left join logged
         on
-            eligible.experiment_code = logged.experiment_code
-            and eligible.customer_id = logged.customer_id
+            fits.experiment_code = logged.experiment_code
+            and fits.customer_id = logged.customer_id
     where logged.customer_id is null
 
 ),

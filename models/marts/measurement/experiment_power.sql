@@ -31,6 +31,7 @@ experiments as (
         {{ holdout_scope('experiments') }} as scope,
         experiments.segment_scheme,
         experiments.is_global,
+        coalesce(strategies.is_suppressed, false) as is_suppressed,
         experiments.holdout_share,
         experiments.minimum_size,
         experiments.valid_from,
@@ -45,6 +46,8 @@ experiments as (
         end as experiment_state
     from {{ ref('policy_holdouts') }} as experiments
     cross join current_dates
+    left join {{ ref('policy_strategies') }} as strategies
+        on experiments.segment_key = strategies.segment_key
 
 ),
 
@@ -71,6 +74,37 @@ counted_segments as (
         min(first_assigned_on) as first_assigned_on
     from assignments
     group by experiment_code, segment_key
+
+),
+
+-- Whom an experiment is about today and another one has.
+taken as (
+
+    select distinct holdout_assignments.customer_id
+    from {{ ref('holdout_assignments') }} as holdout_assignments
+    inner join experiments
+        on holdout_assignments.experiment_code = experiments.experiment_code
+    where not experiments.is_global and experiments.experiment_state <> 'ended'
+
+),
+
+elsewhere as (
+
+    select
+        fits.experiment_code,
+        '(total)' as segment_key,
+        count(*) as elsewhere_count
+    from {{ ref('int_holdout_fits') }} as fits
+    inner join experiments
+        on fits.experiment_code = experiments.experiment_code
+    inner join taken
+        on fits.customer_id = taken.customer_id
+    left join {{ ref('holdout_assignments') }} as holdout_assignments
+        on
+            fits.experiment_code = holdout_assignments.experiment_code
+            and fits.customer_id = holdout_assignments.customer_id
+    where holdout_assignments.customer_id is null and not experiments.is_global
+    group by fits.experiment_code
 
 ),
 
@@ -212,6 +246,9 @@ sized as (
     select
         experiments.*,
         counted.segment_key,
+        case
+            when counted.segment_key = '(total)' then coalesce(elsewhere.elsewhere_count, 0)
+        end as elsewhere_count,
         counted.first_assigned_on,
         cast(counted.treatment_count as {{ double }}) as treated_count,
         cast(counted.holdout_count as {{ double }}) as control_count,
@@ -228,6 +265,10 @@ sized as (
     from counted
     inner join experiments
         on counted.experiment_code = experiments.experiment_code
+    left join elsewhere
+        on
+            counted.experiment_code = elsewhere.experiment_code
+            and counted.segment_key = elsewhere.segment_key
     left join rates
         on
             counted.experiment_code = rates.experiment_code
@@ -319,6 +360,7 @@ select
     holdout_share,
     cast(treated_count as integer) as treatment_count,
     cast(control_count as integer) as holdout_count,
+    cast(elsewhere_count as integer) as elsewhere_count,
     minimum_size,
     control_rate as control_retention,
     cast(control_rate_source as {{ string }}) as control_retention_source,
@@ -339,6 +381,14 @@ select
         ])],
         ["experiment_state = 'running' and treated_count + control_count = 0",
             "'Nobody was assigned yet'"],
+        ["elsewhere_count > 0", dbt.concat([
+            number_text('elsewhere_count'),
+            "' customers whom it is about are in another experiment, and so not in this one'",
+        ])],
+        ["is_suppressed", dbt.concat([
+            "'The strategy of its segment is suppressed: nobody is contacted, so there is nothing'",
+            "' to measure'",
+        ])],
         ["treated_count + control_count > 0 and control_rate is null",
             "'How many come back without contact is not known: no date is finished'"],
         ["control_rate is not null and (treated_count = 0 or control_count = 0)",
@@ -358,6 +408,7 @@ select
             "'Nobody has come since the first day, so waiting does not help'"],
     ]) }} as note,
     is_global,
+    is_suppressed,
     is_large_enough,
     first_assigned_on,
     valid_from,
