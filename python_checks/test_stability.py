@@ -20,7 +20,8 @@ from python_checks.dbt_project import (
 )
 from python_checks.expected_marts import KEYS, RELATIONS, differences, plain
 from python_checks.hard_cases import CUSTOMER_TYPES, LATEST_PLAUSIBLE_DATE
-from python_checks.test_validation import land_and_build, shop
+from python_checks.test_holdouts import write_policy
+from python_checks.test_validation import FIRST, land_and_build, shop
 
 UNTIDY = hard_cases.untidy_text(rows=1500, customers=150)
 CUSTOMERS = hard_cases.two_score_groups().customers
@@ -168,7 +169,7 @@ def _slices(build: dict[str, pd.DataFrame], relation: str, dates: set[dt.date]) 
 
 
 # ---------------------------------------------------------------------------------------------
-# What scores, probabilities and clusters are judged by
+# What scores, probabilities, clusters, campaigns and budgets are judged by
 # ---------------------------------------------------------------------------------------------
 
 # {mart: its key}
@@ -187,17 +188,66 @@ JUDGEMENTS: dict[str, tuple[str, ...]] = {
     "discovered_segments": ("cluster_number",),
     "discovered_segment_choices": ("cluster_count",),
     "discovered_segment_crosswalk": ("cluster_number", "segment_key"),
+    "campaign_results": ("experiment_code", "segment_key", "arm"),
+    "campaign_lift": ("experiment_code", "segment_key", "arm"),
+    "experiment_power": ("experiment_code", "segment_key"),
+    "global_holdout_report": ("experiment_code", "report_scope", "period_start"),
+    "segment_upside": ("segment_key",),
+    "retention_budget_plan": ("customer_id",),
+    "retention_budget_by_segment": ("segment_key",),
+    "retention_budget_curve": ("curve_point",),
+    "retention_what_if": ("policy_code", "segment_key"),
+    "segment_review": ("segment_key",),
 }
-AREAS = ("validation", "propensity", "discovery")
+AREAS = ("validation", "propensity", "discovery", "measurement", "budget")
 # Returning and lost ones enough for a model, and many customers alike, so that ties matter.
 IN_ORDER = shop(480, 21, orders_a_year=5)
 
 
+EXPERIMENTS = ["everybody,,,,true,0.2,all,2022-01-01,,50,Programme"]
+
+
+def experiment() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Three arms of uneven sizes among the customers of the shop, and the contacts of two."""
+    random = np.random.default_rng(4)
+    assignments, contacts = [], []
+    for number, customer in enumerate(sorted(set(IN_ORDER["customer_id"]))):
+        arm = str(random.choice(["nothing", "mail", "call"], p=[0.3, 0.4, 0.3]))
+        share = {"nothing": "0.3", "mail": "0.4", "call": "0.3"}[arm]
+        day = FIRST + dt.timedelta(300 + number % 20)
+        assignments.append(("autumn", customer, arm, str(arm == "nothing"), day, share))
+        if arm != "nothing" or random.random() < 0.02:
+            cost = round(float(random.uniform(0.05, 4)), 2)
+            contacts.append((f"k{number}", "autumn", customer, day, cost))
+    names = ["experiment_code", "customer_id", "arm", "is_control", "assigned_at", "planned_share"]
+    more = ["contact_id", "campaign_id", "customer_id", "contacted_at", "contact_cost"]
+    return object_frame(names, assignments), object_frame(more, contacts)
+
+
 def build_judgements(project: Project, order: str) -> dict[str, pd.DataFrame]:
-    """All marts of the validation, the propensity and the discovery, of the same sales."""
-    sales = IN_ORDER if order == "in order" else IN_ORDER.sample(frac=1, random_state=7)
-    select = " ".join(f"+marts.{area}" for area in AREAS)
-    run = land_and_build(project, sales, "run", select, history_periods=9)
+    """All marts that judge, of the same sales, assignments and contacts."""
+    tables = [IN_ORDER, *experiment()]
+    if order != "in order":
+        tables = [rows.sample(frac=1, random_state=7) for rows in tables]
+    sales, assignments, contacts = tables
+    dates = {"assigned_at": "date", "contacted_at": "date", "contact_cost": "decimal(18, 2)"}
+    for name, rows in (
+        ("fact_experiment_assignments", assignments),
+        ("fact_campaign_contacts", contacts),
+    ):
+        project.land(name, rows, {column: dates.get(column, "varchar") for column in rows})
+    write_policy(project, EXPERIMENTS)
+    run = land_and_build(
+        project,
+        sales,
+        "run",
+        " ".join(f"+marts.{area}" for area in AREAS),
+        history_periods=9,
+        using_experiment_assignments=True,
+        using_campaign_contacts=True,
+        retention_budget=60,
+        high_touch_capacity=5,
+    )
     assert run.success, run.problems
     return {name: plain(project.read(f"rfm_marts.{name}")) for name in JUDGEMENTS}
 
@@ -224,3 +274,6 @@ def test_judgements_do_not_depend_on_the_order_of_rows_or_the_engine(under_way, 
     assert len(before["discovered_segments"]) > 2
     empty = [name for name, rows in before.items() if rows.empty and name != "validation_findings"]
     assert empty == []
+    lift = before["campaign_lift"].set_index(["segment_key", "arm"])
+    assert lift.loc["(total)"].notna().loc[:, ["retention_lift_low", "cuped_lift", "cost"]].all(None)
+    assert before["retention_budget_plan"]["is_treated"].astype(bool).any()

@@ -1,6 +1,6 @@
 -- Grain: one row per customer with spend on products of which some have a margin rate. Spend on the
 -- others counts with the var margin_rate, and so does everything of customers without a row here. A
--- rate outside 0 to 1 (30 for 30 %) is not taken for one.
+-- rate below -1 or above 1 (30 for 30 %) is not taken for one; one below 0 sells at a loss.
 {%- set double = type_double() %}
 with
 
@@ -20,7 +20,7 @@ products as (
         product_id,
         cast(margin_rate as {{ double }}) as margin_rate
     from {{ ref('stg_products') }}
-    where margin_rate between 0 and 1
+    where margin_rate >= -1 and margin_rate <= 1
 
 )
 

@@ -249,6 +249,16 @@ unknown_products as (
 
 ),
 
+odd_margins as (
+
+    select
+        count(*) as product_count,
+        min(product_id) as product_id
+    from {{ ref('stg_products') }}
+    where margin_rate < -1 or margin_rate > 1
+
+),
+
 late_slices as (
 
     select
@@ -466,6 +476,17 @@ warnings as (
             "' products that the products source lacks: they have no category'",
         ]) }} as message
     from unknown_products
+    where product_count > 0
+    union all
+    select
+        'margin_rate_out_of_range' as warning_code,
+        'products' as subject,
+        {{ dbt.concat([
+            number_text('product_count'), "' products have a margin_rate below -1 or above 1 ('",
+            'product_id', "' is the first): it is a share (0.3 = 30 %). They count with the var'",
+            "' margin_rate'",
+        ]) }} as message
+    from odd_margins
     where product_count > 0
     union all
     select
