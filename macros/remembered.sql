@@ -13,8 +13,9 @@
 {% macro remember(name, value) %}
     {%- set place = 'rfm_retention_' ~ invocation_id -%}
     {%- if place not in graph -%}
-        {%- for before in graph.keys() | list if before.startswith('rfm_retention_') -%}
-            {%- do graph.pop(before) -%}
+        {%- for before in graph.keys() | list
+            if before.startswith('rfm_retention_') and before != place -%}
+            {%- do graph.pop(before, none) -%}
         {%- endfor -%}
         {%- do graph.update({place: {}}) -%}
     {%- endif -%}

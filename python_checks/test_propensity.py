@@ -534,7 +534,7 @@ def test_too_little_is_said_and_not_made_up(built):
             figures = ["purchase_probability", "probability_decile", "expected_orders"]
             figures += ["expected_revenue", "expected_orders_12m", "expected_revenue_12m"]
             assert customers[figures].isna().all().all()
-            assert customers["note"].str.startswith("No date of the history is so long ago").all()
+            assert customers["note"].str.startswith("Nobody was scored at a date so long ago").all()
             continue
         assert set(customers["method"]) == {"segment_rate"}, name
         words = "; without a model the probability is the rate of the segment"

@@ -560,7 +560,7 @@ TOO_LITTLE: dict[str, tuple[pd.DataFrame, dict[str, Any], str]] = {
     "few": (FEW, {}, "Fewer than 20 customers came back, or fewer than 20 did not"),
     "no_history": (shop(300, 3), {"history_periods": 0}, "There is no history to look back at"),
     # The history begins before the first order, so there are dates that are over: nobody was there.
-    "month": (shop(300, 3, days=30, orders_a_year=20), {}, "Nobody was scored so long ago"),
+    "month": (shop(300, 3, days=30, orders_a_year=20), {}, "Nobody was scored at a date so long ago"),
     "new_history": (
         shop(300, 3, days=80, orders_a_year=20),
         {"history_periods": 1},

@@ -25,7 +25,7 @@
 {% macro build_warning_codes() %}
     {{ return([
         'score_tells_nothing', 'retention_falls', 'claimed_rank_out_of_order',
-        'probability_out_of_order', 'not_judged', 'probability_off', 'boundaries_moved',
+        'probability_out_of_order', 'not_judged', 'sales_end_early', 'probability_off', 'boundaries_moved',
         'no_sales', 'as_of_date_outside_sales', 'rejected_sales', 'rejected_customers',
         'rejected_products', 'rejected_engagement_events', 'rejected_campaign_contacts',
         'rejected_experiment_assignments', 'experiment_code_taken',

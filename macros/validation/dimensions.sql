@@ -23,6 +23,25 @@
 {% endmacro %}
 
 
+{#- Why nothing is known where no date is finished, as SQL text literals: no such date, and nobody who
+    was scored at one. -#}
+{% macro no_finished_date() %}
+    {{ return(text_literal(
+        'There is no history to look back at (the var history_periods is 0)'
+        if var('history_periods') == 0 else
+        'No date of the history is so long ago that the days after it are complete'
+        ~ ' (the var history_periods says how far it reaches, if the sales do)'
+    )) }}
+{% endmacro %}
+
+{% macro nobody_was_scored() %}
+    {{ return(text_literal(
+        'Nobody was scored at a date so long ago that the days after it are complete'
+        ~ ' (the var history_periods says how far the history reaches, if the sales do)'
+    )) }}
+{% endmacro %}
+
+
 {#- int_validation_cells summed up by dimension and level.
 
     `keys`: columns of the cells to keep apart; `measures`: columns to add up. The level of a segment

@@ -1,5 +1,5 @@
 -- Grain: one row per (cluster_number, segment_key): how the customers of a cluster are spread over
--- the segments of every scheme, and the segments over the clusters.
+-- the segments of every scheme for this number of tiles, and the segments over the clusters.
 {{ config(
     indexes=[
         {'columns': ['cluster_number', 'segment_key'], 'unique': true},
@@ -63,6 +63,10 @@ counted as (
             and customers.recency_score = score_cells.recency_score
             and customers.frequency_score = score_cells.frequency_score
             and customers.monetary_score = score_cells.monetary_score
+    inner join {{ ref('policy_segment_schemes') }} as schemes
+        on
+            score_cells.segment_scheme = schemes.segment_scheme
+            and schemes.score_tiles = {{ var('score_tiles') }}
     group by
         cells.cluster_number,
         cells.discovered_segment_code,

@@ -9,6 +9,7 @@
     ] if target.type == 'postgres' else []
 ) }}
 {%- set double = type_double() %}
+{%- set mean_revenue = money_per('measured.net_revenue', 'measured.customer_count') %}
 with
 
 profiles as (
@@ -67,13 +68,13 @@ select
     {{ dbt.concat([
         "'Last order '", number_text('floor(measured.mean_days + 0.5)'), "' days ago, '",
         ratio_text('measured.mean_orders', 1), "' orders, '",
-        number_text('measured.net_revenue / measured.customer_count'), "' of revenue on average'",
+        number_text('floor(' ~ mean_revenue ~ ' + 0.5)'), "' of revenue on average'",
     ]) }} as profile,
     cast(measured.customer_count as integer) as customer_count,
     measured.customer_count / totals.total_count as customer_share,
     measured.mean_days as days_since_last_order_mean,
     measured.mean_orders as order_count_mean,
-    {{ money_per('measured.net_revenue', 'measured.customer_count') }} as net_revenue_mean,
+    {{ mean_revenue }} as net_revenue_mean,
     cast(measured.net_revenue as {{ type_money_total() }}) as net_revenue,
     profiles.recency as recency_centre,
     profiles.frequency as frequency_centre,

@@ -270,7 +270,7 @@ select
     method,
     cast(probability as {{ double }}) as purchase_probability,
     case
-        when probability is not null
+        when log_odds is not null
             then cast(
                 ntile(10) over (
                     order by probability nulls first, {{ bytewise('customer_id') }}
@@ -301,8 +301,8 @@ select
                 ),
                 "'; without a model the probability is the rate of the segment '",
                 'segment_name',
-                "' (drawn to that of all by 20 customers), and there are no reasons to give'",
+                "' (drawn to that of all by 20 customers, never 0 or 1), and there are no reasons to give'",
             ]) }}
-        else 'No date of the history is so long ago that the days after it are complete'
+        else {{ nobody_was_scored() }}
     end as note
 from expected

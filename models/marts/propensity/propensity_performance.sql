@@ -8,7 +8,7 @@
 ) }}
 {%- set double = type_double() %}
 {%- set string = dbt.type_string() %}
-{%- set z_95 = '1.9599639845400545' %}
+{%- set z_95 = z_95() %}
 {%- set variants = ['model', 'recalibrated', 'in_sample'] %}
 with
 

@@ -245,9 +245,7 @@ select
     {% endfor %}
     case
         when wanted.horizon_days is null
-            then
-                'No date of the history is so long ago that the days after it are complete'
-                || ' (the var history_periods says how far it reaches, if the sales do)'
+            then {{ no_finished_date() }}
         when schemes.score_tiles <> {{ var('score_tiles') }}
             then {{ dbt.concat([
                 "'The scheme is written for '", number_text('schemes.score_tiles'), "' tiles'"

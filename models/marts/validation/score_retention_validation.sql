@@ -40,8 +40,24 @@ levels as (
 
 ),
 
+-- On how many dates somebody was in a level: a customer is in it once a date at most.
+level_dates as (
+
+    select
+        horizon_code,
+        dimension,
+        segment_scheme,
+        level,
+        cast(count(*) as {{ double }}) as date_count
+    from {{ ref('int_validation_levels') }}
+    where scope <> 'pooled'
+    group by horizon_code, dimension, segment_scheme, level
+
+),
+
 -- How many rows weigh as much as one independent customer: never less than one, since that few
--- customers happened to take turns is no information.
+-- customers happened to take turns is no information. Where nobody or everybody came back it is how
+-- often a customer is there, which groups of customers (see int_validation_cells) overstate.
 with_design_effects as (
 
     select
@@ -50,7 +66,7 @@ with_design_effects as (
         case
             when levels.scope <> 'pooled' then 1
             when levels.retained_count in (0, levels.customer_count)
-                then pairs.customers_customers / levels.row_count
+                then least(pairs.customers_customers / levels.row_count, level_dates.date_count)
             else
                 greatest(
                     cast(cluster_counts.cluster_count as {{ double }})
@@ -69,6 +85,12 @@ with_design_effects as (
         on levels.horizon_code = windows.horizon_code
     left join {{ ref('int_validation_cluster_counts') }} as cluster_counts
         on levels.horizon_code = cluster_counts.horizon_code
+    left join level_dates
+        on
+            levels.horizon_code = level_dates.horizon_code
+            and levels.dimension = level_dates.dimension
+            and levels.segment_scheme = level_dates.segment_scheme
+            and levels.level = level_dates.level
     left join {{ ref('int_validation_pairs') }} as pairs
         on
             levels.horizon_code = pairs.horizon_code

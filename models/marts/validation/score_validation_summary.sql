@@ -10,14 +10,8 @@
 {%- set double = type_double() %}
 {%- set string = dbt.type_string() %}
 {%- set key = 'scope, horizon_code, dimension, segment_scheme' %}
-{%- set z_95 = '1.9599639845400545' %}
+{%- set z_95 = z_95() %}
 {%- set least_for_error = 20 %}
-{%- set no_date = (
-    'There is no history to look back at (the var history_periods is 0)'
-    if var('history_periods') == 0 else
-    'No date of the history is so long ago that the days after it are complete'
-    ~ ' (the var history_periods says how far it reaches, if the sales do)'
-) %}
 with
 
 dimensions as (
@@ -384,16 +378,14 @@ select
             then least(changes.smallest_p_value * changes.comparison_count, 1)
     end as fall_p_value,
     case
-        when scopes.horizon_days is null then '{{ no_date }}'
+        when scopes.horizon_days is null then {{ no_finished_date() }}
         when tiles.score_tiles <> {{ var('score_tiles') }}
             then {{ dbt.concat(["'The scheme is written for '", number_text('tiles.score_tiles'),
                 "' tiles'"]) }}
         when totals.customer_count is null and dimensions.dimension = 'engagement_score'
             then 'No engagement events are in use'
         when totals.customer_count is null and scopes.scope = 'pooled'
-            then
-                'Nobody was scored so long ago that the days after it are complete: the sales do'
-                || ' not reach back far enough'
+            then {{ nobody_was_scored() }}
         when totals.customer_count is null then 'No scored customers'
         when dimensions.dimension = 'lifecycle_stage' then 'Stages have no order'
         when totals.retained_count = 0 then 'Nobody came back, so nothing can be told apart'
@@ -408,6 +400,8 @@ select
             then
                 'The score parts those who came back from those who did not without a single'
                 || ' exception: no interval, so not judged'
+        when dimensions.segment_scheme = 'discovered'
+            then 'Found in the customers of today, so it has seen what they did after the date'
     end as note
 from scopes
 cross join dimensions

@@ -246,7 +246,7 @@ judged as (
         end as added_p_value,
         case
             when customer_count is null
-                then 'No date of the history is so long ago that the days after it are complete'
+                then {{ nobody_was_scored() }}
             when known_count = 0 then 'Not known for any customer'
             when value_count = 1 then 'All customers have the same value'
             when retained_count = 0 then 'Nobody came back, so nothing can be told apart'

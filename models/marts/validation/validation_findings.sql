@@ -6,6 +6,8 @@
 -- customer, and each p-value times the number of all comparisons made; probabilities at the latest
 -- finished date by three standard errors. Where too few came back to judge anything, the row
 -- `not_judged` says so: an empty table means that all is well.
+-- Errors are about the window of retention_horizon_days. Within one purchase cycle a shop whose
+-- customers buy in a rhythm sees those come back last who have just bought, rightly so: a warning.
 {{ config(post_hook='{{ print_build_warnings("finding_code") }}') }}
 {%- set double = type_double() %}
 {%- set string = dbt.type_string() %}
@@ -13,6 +15,9 @@
     'recency_score': 'Recency', 'frequency_score': 'Frequency', 'monetary_score': 'Monetary value',
     'rfm_score': 'The composite score',
 } %}
+{%- set empty_days = dbt.datediff('last_sales.last_sale_date', 'last_windows.end_date', 'day')
+    | trim %}
+{%- set active = text_literal(var('segment_scheme')) %}
 {%- set held = "('" ~ scores.keys() | join("', '") ~ "')" %}
 {%- set score_name %}
 case dimension
@@ -59,23 +64,21 @@ falls as (
 
 ),
 
--- The segments of the active scheme that claim a place by retention, each against the next better
--- one.
+-- The segments of every scheme that claim a place by retention, each against all better ones: one
+-- with few customers in between would hide what is wrong around it.
 claims as (
 
     select
-        segment_key,
-        segment_name,
-        lag(segment_key) over (order by expected_retention_rank, segment_key) as better_key,
-        lag(segment_name) over (order by expected_retention_rank, segment_key) as better_name
-    from {{ ref('policy_segments') }}
-    where
-        segment_scheme = {{ text_literal(var('segment_scheme')) }}
-        and expected_retention_rank is not null
-        and segment_key in (
-            select levels.level from {{ ref('int_validation_levels') }} as levels
-            where levels.dimension = 'segment' and levels.scope = 'pooled'
-        )
+        worse.segment_scheme,
+        worse.segment_key,
+        worse.segment_name,
+        better.segment_key as better_key,
+        better.segment_name as better_name
+    from {{ ref('policy_segments') }} as worse
+    inner join {{ ref('policy_segments') }} as better
+        on
+            worse.segment_scheme = better.segment_scheme
+            and worse.expected_retention_rank > better.expected_retention_rank
 
 ),
 
@@ -105,8 +108,10 @@ differences as (
 compared_claims as (
 
     select
+        claims.segment_scheme,
         claims.segment_key,
         claims.segment_name,
+        claims.better_key,
         claims.better_name,
         differences.horizon_code,
         differences.rate_difference,
@@ -129,18 +134,43 @@ horizons as (
 
 ),
 
--- The probabilities in the form in which they are published now: recalibrated if that had helped.
+-- The probabilities as they would have been published at the date at which they are judged.
 deciles as (
 
-    select deciles.*
-    from {{ ref('propensity_deciles') }} as deciles
-    inner join {{ ref('int_propensity_calibrations') }} as calibrations
-        on deciles.fit_code = calibrations.fit_code
-    where
-        deciles.fit_code = 'judged'
-        and deciles.variant = case
-            when calibrations.is_helpful then 'recalibrated' else 'model'
-        end
+    select * from {{ ref('propensity_deciles') }}
+    where fit_code = 'judged' and is_used
+
+),
+
+last_sales as (
+
+    select max(sale_date) as last_sale_date
+    from {{ ref('int_orders') }}
+
+),
+
+-- The current date can lie beyond the last sale (the var as_of_date): who comes back after it is not
+-- seen yet.
+last_windows as (
+
+    select
+        max(as_of_date) as as_of_date,
+        max(end_date) as end_date,
+        max(horizon_days) as horizon_days
+    from {{ ref('int_validation_windows') }}
+    where horizon_code = 'horizon'
+
+),
+
+ends as (
+
+    select
+        last_windows.as_of_date,
+        last_windows.horizon_days,
+        last_sales.last_sale_date,
+        {{ empty_days }} - 1 as empty_days
+    from last_windows
+    cross join last_sales
 
 ),
 
@@ -199,6 +229,8 @@ comparisons as (
     select
         'score_tells_nothing' as finding_code,
         {{ dbt.concat(['dimension', "' '", 'horizon_code']) }} as subject,
+        horizon_code,
+        {{ active }} as segment_scheme,
         {{ dbt.concat([
             'score_name', "' does not tell who comes back within '", number_text('horizon_days'),
             "' days: AUC '", ratio_text('auc', 3), "' ('", ratio_text('auc_low', 3), "' to '",
@@ -212,8 +244,10 @@ comparisons as (
     select
         'retention_falls' as finding_code,
         {{ dbt.concat(['dimension', "' '", 'level', "' '", 'horizon_code']) }} as subject,
+        horizon_code,
+        {{ active }} as segment_scheme,
         {{ dbt.concat([
-            'score_name', "': customers with '", 'level', "' came back within '",
+            'score_name', "': customers with a score of '", 'level', "' came back within '",
             number_text('horizon_days'), "' days less often than those with '", 'level_before',
             "' on the same dates, by '", percent_text('-change_from_level_before'),
             "' points: more than chance explains. Look at them in score_retention_validation'",
@@ -223,11 +257,16 @@ comparisons as (
     union all
     select
         'claimed_rank_out_of_order' as finding_code,
-        {{ dbt.concat(['compared_claims.segment_key', "' '", 'compared_claims.horizon_code']) }}
-            as subject,
+        {{ dbt.concat([
+            'compared_claims.segment_key', "' '", 'compared_claims.better_key', "' '",
+            'compared_claims.horizon_code',
+        ]) }} as subject,
+        compared_claims.horizon_code,
+        compared_claims.segment_scheme,
         {{ dbt.concat([
             "'segments.csv claims by expected_retention_rank that '", 'compared_claims.better_name',
-            "' come back more often than '", 'compared_claims.segment_name', "'; within '",
+            "' come back more often than '", 'compared_claims.segment_name', "' (scheme '",
+            'compared_claims.segment_scheme', "'); within '",
             number_text('horizons.horizon_days'), "' days they did so less often, by '",
             percent_text('-compared_claims.rate_difference'),
             "' points. Change the ranks or leave them blank'",
@@ -243,20 +282,28 @@ comparisons as (
 
 ),
 
+-- What an inactive scheme claims is a family of comparisons of its own.
 counted as (
 
     select
         *,
-        p_value * count(*) over () as adjusted_p_value
+        p_value * count(*) over (partition by segment_scheme) as adjusted_p_value
     from comparisons
 
 )
 
 select
     finding_code,
-    'error' as severity,
+    case
+        when horizon_code = 'horizon' and segment_scheme = {{ active }} then 'error'
+        else 'warning'
+    end as severity,
     subject,
-    message
+    {{ dbt.concat([
+        'message',
+        "case when horizon_code = 'cycle' then '. The window is one purchase cycle, in which who"
+        ~ " has just bought need not be due yet' else '' end",
+    ]) }} as message
 from counted
 where adjusted_p_value < 0.05
 union all
@@ -265,8 +312,8 @@ select
     'error' as severity,
     {{ dbt.concat(["'decile '", 'cast(decile as ' ~ string ~ ')']) }} as subject,
     {{ dbt.concat([
-        "'Purchase probability: of decile '", 'cast(decile as ' ~ string ~ ')', "' '",
-        percent_text('retention_rate'), "' % came back after '",
+        "'Purchase probability: of the customers of decile '", 'cast(decile as ' ~ string ~ ')',
+        "' (10 = the most likely tenth) '", percent_text('retention_rate'), "' % came back after '",
         'cast(as_of_date as ' ~ string ~ ')', "', fewer than of the decile below ('",
         percent_text('retention_rate - change_from_decile_below'),
         "' %), by more than chance explains. Look at propensity_deciles'",
@@ -279,11 +326,12 @@ select
     'warning' as severity,
     {{ dbt.concat(["'decile '", 'cast(decile as ' ~ string ~ ')']) }} as subject,
     {{ dbt.concat([
-        "'Purchase probability: for decile '", 'cast(decile as ' ~ string ~ ')', "' '",
-        percent_text('mean_probability'), "' % were predicted and '",
+        "'Purchase probability: for decile '", 'cast(decile as ' ~ string ~ ')',
+        "' (10 = the most likely tenth) '", percent_text('mean_probability'), "' % were predicted and '",
         percent_text('retention_rate'), "' % came back after '",
         'cast(as_of_date as ' ~ string ~ ')',
-        "'. Take the level, and money made of it, with care: the season was another'",
+        "'. Take the level, and money made of it, with care: the season or the'",
+        "' customers may have been others than those that the model has learnt from'",
     ]) }} as message
 from deciles
 where is_off
@@ -299,6 +347,19 @@ select
         "'. Compare the dates in score_cut_points'",
     ]) }} as message
 from drift
+union all
+select
+    'sales_end_early' as finding_code,
+    'warning' as severity,
+    'horizon' as subject,
+    {{ dbt.concat([
+        "'The sales end on '", 'cast(last_sale_date as ' ~ string ~ ')', "', and of the '",
+        number_text('horizon_days'), "' days after '", 'cast(as_of_date as ' ~ string ~ ')',
+        "' the last '", number_text('empty_days'), "' have none: whoever comes back then counts as"
+        ~ " not retained. Load the sales, or set as_of_date to the day after the last one'",
+    ]) }} as message
+from ends
+where empty_days * 10 > horizon_days
 union all
 select
     'not_judged' as finding_code,
