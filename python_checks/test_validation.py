@@ -545,6 +545,32 @@ def test_scores_that_tell_nothing_fail_and_small_shops_do_not(built):
     assert warning.statuses["assert_scores_keep_their_promise"] == "warn"
 
 
+def rhythm(customers: int, seed: int, *, days: int = 500) -> pd.DataFrame:
+    """Sales of a shop whose customers come about every 30 days (Erlang gaps of shape 8), until they
+    drop out: whoever has just bought comes back last."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for number in range(customers):
+        day = random.uniform(0, days / 2)
+        end = min(days, day + random.exponential(1000))
+        while day < end:
+            rows.append((f"c{number:05d}", FIRST + dt.timedelta(int(day)), Decimal("30.00")))
+            day += random.gamma(8, 30 / 8)
+    return object_frame(["customer_id", "sale_date", "revenue"], rows)
+
+
+def build_rhythm(project: Project) -> Any:
+    return land_and_build(project, rhythm(900, 3), "build")
+
+
+@builds(on("duckdb", build_rhythm))
+def test_a_shop_whose_customers_buy_in_a_rhythm_builds(built):
+    assert built.success, built.problems
+    told = [text for text in built.warnings if "less often than those with" in text]
+    assert any(text.startswith("Recency: customers with a score of 5 came back") for text in told)
+    assert all("The window is one purchase cycle" in text for text in told)
+
+
 # ---------------------------------------------------------------------------------------------
 # Too little to judge by
 # ---------------------------------------------------------------------------------------------
