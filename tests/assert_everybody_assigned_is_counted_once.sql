@@ -1,14 +1,32 @@
--- Every accepted assignment is counted in one arm of its experiment, finished or not; the segments
--- of an experiment add up to its total.
+-- Every accepted assignment, and everyone of our own, is counted in one arm of its experiment,
+-- finished or not; the segments of an experiment add up to its total. Rows from outside under a
+-- code of holdout_policy.csv are left out (the warning experiment_code_taken).
 with
+
+own_codes as (
+
+    select experiment_code
+    from {{ ref('policy_holdouts') }}
+
+),
 
 assigned as (
 
     select
+        assignments.experiment_code,
+        assignments.arm,
+        count(*) as customer_count
+    from {{ ref('stg_experiment_assignments') }} as assignments
+    left join own_codes
+        on assignments.experiment_code = own_codes.experiment_code
+    where own_codes.experiment_code is null
+    group by assignments.experiment_code, assignments.arm
+    union all
+    select
         experiment_code,
         arm,
         count(*) as customer_count
-    from {{ ref('stg_experiment_assignments') }}
+    from {{ ref('holdout_assignments') }}
     group by experiment_code, arm
 
 ),

@@ -5,6 +5,9 @@
 {%- set window_starts = dbt.dateadd(
     'day', '-1 * members.contact_window_days', 'members.as_of_date'
 ) | trim %}
+{%- set window_ends = dbt.dateadd(
+    'day', var('retention_horizon_days') | int, 'assignments.assigned_on'
+) | trim %}
 with
 
 last_logged as (
@@ -116,7 +119,11 @@ wrong as (
     where
         assignments.is_control
         and members.is_logged
-        and (experiments.valid_to is null or experiments.valid_to >= members.as_of_date)
+        and (
+            experiments.valid_to is null
+            or experiments.valid_to >= members.as_of_date
+            or {{ window_ends }} > members.as_of_date
+        )
     union all
     -- The last event that stops the channel is not followed by one that allows it again.
     select

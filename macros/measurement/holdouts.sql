@@ -42,6 +42,18 @@
 {%- endmacro %}
 
 
+{#- Whether an experiment has a customer still whom it assigned: up to its last day, and until the
+    customer's own window is over, so that nothing else reaches into what is measured. -#}
+{% macro is_still_in_experiment(valid_to, assigned_on, as_of_date) -%}
+    {%- set window_ends = dbt.dateadd('day', var('retention_horizon_days') | int, assigned_on) -%}
+    (
+        {{ valid_to }} is null
+        or {{ valid_to }} >= {{ as_of_date }}
+        or cast({{ window_ends | trim }} as date) > {{ as_of_date }}
+    )
+{%- endmacro %}
+
+
 {#- Rows of the gate's message: what differs between holdout_policy.csv and the experiments that
     have assigned customers already. Read from the log where it stands, since the log itself waits
     for the gate. -#}

@@ -1,5 +1,6 @@
--- Grain: one row per customer who is held out at the current date, by an experiment that runs.
--- A date before the last one logged frees nobody.
+-- Grain: one row per customer who is held out at the current date: up to the last day of the
+-- experiment, and until the customer's own window is over.
+-- A date before the last one logged brings back nobody who is free.
 with
 
 current_dates as (
@@ -45,5 +46,7 @@ from controls
 inner join {{ ref('policy_holdouts') }} as experiments
     on controls.experiment_code = experiments.experiment_code
 inner join last_dates
-    on last_dates.as_of_date <= coalesce(experiments.valid_to, last_dates.as_of_date)
+    on {{ is_still_in_experiment(
+        'experiments.valid_to', 'controls.assigned_on', 'last_dates.as_of_date'
+    ) }}
 group by controls.customer_id

@@ -3,8 +3,9 @@
 -- A log: written once and never refreshed, so that nobody changes arm. A run for a date before the
 -- last one logged, or for one that cannot be yet, assigns nobody.
 -- Nobody is in two experiments at once, the global one apart, whose held-out customers are in no
--- other: else the contacted arm of one would hold customers whom another keeps from contact. Of
--- several the one that began first takes the customer, by his code where they began together.
+-- other: else the contacted arm of one would hold customers whom another keeps from contact. A
+-- customer is in it up to its last day, and until the own window is over. Of several the one that
+-- began first takes the customer, by its code where they began together.
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
@@ -85,13 +86,17 @@ running as (
 
 ),
 
--- In an experiment that has not ended: no other one takes these customers.
+-- Still in an experiment: no other one takes these customers.
 taken as (
 
     select distinct logged.customer_id
     from logged
-    inner join running
-        on logged.experiment_code = running.experiment_code
+    inner join {{ ref('policy_holdouts') }} as experiments
+        on logged.experiment_code = experiments.experiment_code
+    inner join run_dates
+        on {{ is_still_in_experiment(
+            'experiments.valid_to', 'logged.assigned_on', 'run_dates.as_of_date'
+        ) }}
     where not logged.is_global or logged.is_control
 
 ),
@@ -117,7 +122,7 @@ first_eligible as (
         on
             fits.experiment_code = logged.experiment_code
             and fits.customer_id = logged.customer_id
-    where logged.customer_id is null
+    where fits.is_assigning and logged.customer_id is null
 
 ),
 

@@ -559,7 +559,7 @@ warnings as (
             "' held-out and '", number_text('treatment_count'),
             "' other customers, fewer than its minimum_size '", number_text('minimum_size'),
             "case when days_to_minimum_size is null then '' else "
-            ~ dbt.concat(["'; at its present pace it has them in '",
+            ~ dbt.concat(["'; at its present pace there is something to read in '",
                 number_text('days_to_minimum_size'), "' days'"]) ~ " end",
         ]) }} as message
     from running_experiments
