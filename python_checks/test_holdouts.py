@@ -439,8 +439,24 @@ def test_the_report_of_the_global_experiment(built):
             contacted = (held["contacted"] > 0).sum()
             assert contacted > 0 and row["holdout_contacted_count"] == contacted
             assert row["contamination_share"] == pytest.approx(contacted / sizes[1], abs=1e-8)
+            # 40 % are to be held out.
+            srm = stats.chisquare(sizes, sizes.sum() * np.array([0.6, 0.4])).pvalue
+            assert row["srm_p_value"] == pytest.approx(srm, abs=1e-8) and srm > 0.001
+            found = power_proportions_2indep(
+                row["detectable_lift"], retained[1] / sizes[1], sizes[0], ratio=sizes[1] / sizes[0]
+            ).power
+            assert found == pytest.approx(0.8, abs=1e-6)
+            expected = sizes.min() * min(retained.sum(), (sizes - retained).sum()) / sizes.sum()
+            is_adequate = expected >= 5 and 20 * contacted <= sizes[1]
+            assert row["is_adequate"] == is_adequate, (scope, start)
+            word = "works" if low > 0 else "harms" if high < 0 else ""
+            decided = is_adequate and p_value < 0.05 and word
+            assert row["verdict"] == (decided or "cannot tell yet")
+            said = "(more than 5 %: the lift is not adequate)" in row["note"]
+            assert said == (20 * contacted > sizes[1])
     running = report.loc[("quarter", QUARTERS[-1][1])]
     assert not running["is_finished"] and running["note"] == "The quarter is not over"
+    assert running["verdict"] is None and not running["is_adequate"]
     assert running["revenue_lift"] is None and running["treated_count"] > 0
 
 

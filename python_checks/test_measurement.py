@@ -131,6 +131,8 @@ def add_measured(shop: Shop) -> None:
         "three": {"control": 0.2, "a": 0.3, "b": 0.5},
         "five": {"control": 0.4, "a": 0.15, "b": 0.15, "c": 0.15, "d": 0.15},
         "skewed": {"control": 0.5, "mail": 0.5},
+        "worse": {"control": 0.5, "mail": 0.5},
+        "half_given": {"control": 0.4, "mail": 0.6},
     }
     for code, plan in plans.items():
         arms, shares = list(plan), list(plan.values())
@@ -141,15 +143,22 @@ def add_measured(shop: Shop) -> None:
             level, lift = {"A": (0.2, 0.04), "B": (0.5, 0.15), "C": (0.1, 0)}[
                 segment := "ABC"[number % 3]
             ]
-            chance = level + lift * arms.index(arm)
+            chance = level + (-2 if code == "worse" else 1) * lift * arms.index(arm)
             buy_at_random(shop, random, customer, chance)
             shop.assign(
                 code, customer, arm,
                 # A segment of the user's own, one of the scheme, and none.
                 segment={"A": "North", "B": "champions", "C": None}[segment],
-                before=round(random.gamma(2, 30), 2) if code == "three" else None,
+                # Of `half_given` the treated alone have it, and a larger one than the sales say.
+                before=round(random.gamma(2, 30), 2)
+                if code == "three" or (code, arm) == ("half_given", "mail")
+                else None,
                 share=plan[arm],
             )
+            if number % 40 == 0:
+                # The day before, and the day after the last one: no contacts of the experiment.
+                for day in (-1, HORIZON):
+                    shop.contact(code, customer, "9.99", day=START + dt.timedelta(day))
             if arm == "mail" or number % 50 == 0:
                 shop.contact(code, customer, "0.15", "1.25" if number % 2 else None)
 
@@ -228,15 +237,17 @@ def outcomes(built: dict[str, pd.DataFrame], code: str) -> pd.DataFrame:
     margins = inside["revenue"] * inside["product"].map(lambda name: rates.get(name, MARGIN_RATE))
     before = sales[(days < 0) & (days >= -HORIZON)].groupby("customer")["revenue"].sum()
     contacts = built["contacts"]
-    contacts = contacts[contacts["campaign"] == code]
+    contact_days = contacts["day"].map(lambda day: (day - START).days)
+    contacts = contacts[
+        (contacts["campaign"] == code) & (contact_days >= 0) & (contact_days < HORIZON)
+    ]
     members["retained"] = members.index.isin(inside[inside["revenue"] > 0]["customer"])
     members["revenue"] = _sums(inside["revenue"], inside["customer"], members.index)
     members["margin"] = _sums(margins, inside["customer"], members.index)
-    own = before.reindex(members.index).fillna(0)
-    members["before"] = [
-        float(given if given is not None else mine)
-        for given, mine in zip(members["before"], own, strict=True)
-    ]
+    # One definition for all of them: the given one if nobody lacks it.
+    if members["before"].isna().any():
+        members["before"] = before.reindex(members.index).fillna(0)
+    members["before"] = members["before"].astype(float)
     members["contacted"] = members.index.isin(contacts["customer"])
     costs = contacts["cost"].fillna(0) + contacts["incentive"].fillna(0)
     members["cost"] = _sums(costs, contacts["customer"], members.index)
@@ -270,7 +281,17 @@ def expected_detectable(rate: float, treated: int, control: int) -> float:
     return optimize.brentq(missing, 1e-9, 1 - rate - 1e-12, xtol=1e-15)
 
 
-def check_row(row: Any, all_rows: pd.DataFrame, controls: set[str]) -> None:
+def srm_p_value(members: pd.DataFrame) -> float:
+    """The sizes of all arms against the planned shares."""
+    counts = members["arm"].value_counts()
+    shares = members.groupby("arm")["share"].first().astype(float)
+    expected = shares / shares.sum() * counts.sum()
+    return stats.chisquare(counts[shares.index], expected).pvalue
+
+
+def check_row(
+    row: Any, all_rows: pd.DataFrame, controls: set[str], members: pd.DataFrame
+) -> None:
     """One row of campaign_lift against the libraries; `all_rows`: members of the segment."""
     treated = all_rows[all_rows["arm"] == row.arm]
     control = all_rows[all_rows["arm"].isin(controls)]
@@ -316,32 +337,48 @@ def check_row(row: Any, all_rows: pd.DataFrame, controls: set[str]) -> None:
             assert abs(found - getattr(interval, side) * n1) < 0.51, (key, name, side)
     assert abs(float(row.revenue_per_treated) - treated["revenue"].mean()) < 0.00501
 
-    counts = all_rows["arm"].value_counts()
-    shares = all_rows.groupby("arm")["share"].first().astype(float)
-    expected = shares / shares.sum() * counts.sum()
-    close(row.srm_p_value, stats.chisquare(counts[shares.index], expected).pvalue, key)
+    close(row.srm_p_value, srm_p_value(all_rows), key)
+
+    # What the row may be used for, from the landed rows alone.
+    is_mismatched = min(srm_p_value(all_rows), srm_p_value(members)) < 0.001
+    assert is_mismatched == (row.experiment_code == "skewed"), key
+    contacted = int(control["contacted"].sum())
+    is_large_enough = (
+        min(n1, n0) >= 30 and min(n1, n0) * min(x1 + x0, n1 + n0 - x1 - x0) >= 5 * (n1 + n0)
+    )
+    is_adequate = is_large_enough and not is_mismatched and 20 * contacted <= n0
+    assert row.is_adequate == is_adequate, key
 
     if key[0] != "mailing":
         assert row.contacted_count == treated["contacted"].sum(), key
-        close(row.contamination_share, control["contacted"].mean(), key)
+        assert row.contaminated_count == contacted, key
+        close(row.contamination_share, contacted / n0, key)
         cost = treated["cost"].sum()
         if cost:
             assert abs(float(row.cost) - cost) < 0.005, key
-            close(row.return_on_spend, float(row.incremental_margin) / cost, key)
         else:
             assert row.cost is None
-        if cost and low > 0:
+        if cost and is_adequate:
+            close(row.return_on_spend, float(row.incremental_margin) / cost, key)
+        else:
+            assert row.return_on_spend is None or np.isnan(row.return_on_spend), key
+        if cost and is_adequate and low > 0:
             expected_cost = cost / (lift * n1)
             assert abs(float(row.cost_per_incremental_retained) - expected_cost) < 0.00501, key
         else:
             assert row.cost_per_incremental_retained is None
-    mismatched = row.experiment_code == "skewed"
-    adjusted_p = row.retention_lift_adjusted_p_value
-    if not mismatched and adjusted_p < 0.05 and row.is_adequate:
+    # The adjusted p-values are compared with the library's by whoever calls.
+    if is_mismatched:
+        assert row.verdict == "not to be trusted" and "cannot be trusted" in row.note, key
+    elif is_adequate and row.retention_lift_adjusted_p_value < 0.05:
         assert row.verdict == ("works" if lift > 0 else "harms"), key
     else:
         assert row.verdict == "cannot tell yet", key
         assert "points or more (80 % power)" in row.note, key
+        rise = f"A rise above {100 * high:.1f} points" if high > 0 else "Any rise"
+        assert (f"{rise} can be ruled out" in row.note) == is_adequate, (key, row.note)
+        too_few = "Too few customers to judge" in row.note
+        assert too_few == (not is_large_enough), (key, row.note)
 
 
 def check_money(row: Any, name: str, treated: pd.Series, control: pd.Series, key: Any) -> None:
@@ -356,7 +393,7 @@ def check_money(row: Any, name: str, treated: pd.Series, control: pd.Series, key
     close(getattr(row, f"{name}_p_value"), test.pvalue, (key, name))
 
 
-MEASURED = {"two": {"control"}, "three": {"control"}, "five": {"control"}, "skewed": {"control"}}
+MEASURED = dict.fromkeys(("two", "three", "five", "skewed", "worse", "half_given"), {"control"})
 
 
 @builds(*[on(target, build_measured) for target in ENGINES])
@@ -373,13 +410,13 @@ def test_every_statistic_equals_the_libraries(built):
             part = members
             if row.segment_key != TOTAL:
                 part = members[members["segment_key"].fillna("(none)") == row.segment_key]
-            check_row(row, part, controls)
+            check_row(row, part, controls, members)
             assert row.is_finished and row.horizon_days == HORIZON
             assert row.assignment_origin == "experiment_assignments"
             if code == "mailing":
                 assert row.contacted_count is None and row.cost is None
                 assert row.contaminated_count is None and row.return_on_spend is None
-                assert "No contact of this campaign is known" in row.note
+                assert "cost and contamination are unknown" in row.note
         for name in ("retention", "revenue", "cuped"):
             for family in (lift[lift["segment_key"] == TOTAL], lift[lift["segment_key"] != TOTAL]):
                 plain = family[f"{name}_lift_p_value"].astype(float)
@@ -388,10 +425,27 @@ def test_every_statistic_equals_the_libraries(built):
                 np.testing.assert_allclose(found, expected, rtol=1e-6)
     rows = built["lift"].set_index(["experiment_code", "segment_key", "arm"])
     assert rows.loc[("five", TOTAL, "d"), "verdict"] == "works"
-    skewed = rows.loc[("skewed", TOTAL, "mail")]
-    assert skewed["srm_p_value"] < 0.001 and "cannot be trusted" in skewed["note"]
-    assert skewed["verdict"] == "cannot tell yet" and not skewed["is_adequate"]
-    assert (built["lift"]["verdict"] == "works").sum() >= 5
+    assert rows.loc[("worse", TOTAL, "mail"), "verdict"] == "harms"
+    counts = built["lift"].loc[built["lift"]["experiment_code"].isin(MEASURED), "verdict"]
+    assert set(counts) == {"works", "harms", "cannot tell yet", "not to be trusted"}
+    assert (counts == "works").sum() >= 5
+    # Which revenue before, and whose segment is not known.
+    assignments = built["assignments"]
+    given = assignments.groupby("code")["before"].count()
+    totals = built["lift"][built["lift"]["segment_key"] == TOTAL].set_index("experiment_code")
+    for code, arm in (("two", "mail"), ("three", "a"), ("half_given", "mail")):
+        (note,) = totals.loc[[code]].query("arm == @arm")["note"]
+        said = f"Revenue before the assignment is given for {given[code]} of 900 customers"
+        assert (said in note) == (code == "half_given"), note
+        people = assignments[
+            (assignments["code"] == code) & assignments["arm"].isin([arm, "control"])
+        ]
+        # Assigned three months ago, and the history has two dates.
+        assert (
+            f"The segment of {people['segment'].isna().sum()} customers is not known"
+            " (the history begins on 2024-05-01): give segment_code"
+        ) in note, note
+    assert not totals.loc["mailing", "note"].str.contains("The segment of").any()
 
 
 @builds(*[on(target, build_measured) for target in ENGINES])
@@ -469,6 +523,22 @@ def add_odd(shop: Shop) -> None:
             shop.contact(code, f"{code}_mail_{number}", None if gap else cost,
                          None if gap else incentive)
         shop.contact(code, f"{code}_control_5", cost, incentive)
+    # Controls who got the mail: one in twenty, and one more.
+    for code, count in (("clean", 5), ("blurred", 6)):
+        both(code, {"mail": 0.7, "control": 0.2})
+        for number in range(100):
+            shop.contact(code, f"{code}_mail_{number}", "0.50", "0")
+            if number < count:
+                shop.contact(code, f"{code}_control_{number}", "0.50", "0")
+    # Assigned before the first sale of all: a tenth of the days, and one day more.
+    first = min(sale[3] for sale in shop.sales)
+    for code, days in (("just_before", HORIZON // 10), ("long_before", HORIZON // 10 + 1)):
+        for arm, share in (("mail", 70), ("control", 20)):
+            for number in range(100):
+                customer = f"{code}_{arm}_{number}"
+                shop.assign(code, customer, arm, day=first - dt.timedelta(days))
+                if number < share:
+                    shop.sell(customer, first + dt.timedelta(number % 20), 10 + number)
     # The same customers in two experiments a week apart, and again when the first is over.
     for code, day in (
         ("early", START), ("soon_after", START + dt.timedelta(HORIZON - 1)),
@@ -614,21 +684,46 @@ def test_what_cannot_be_measured_is_null_and_said(built):
     assert "1 contacts of the arm have no cost" in row["note"]
     empty(row, ["cost", "return_on_spend"])
 
+    row = at("clean")
+    assert row["contaminated_count"] == 5 and row["is_adequate"] and row["verdict"] == "works"
+    assert row["cost_per_incremental_retained"] == 1 and row["return_on_spend"] is not None
+    row = at("blurred")
+    assert row["verdict"] == "cannot tell yet" and not row["is_adequate"] and row["cost"] == 50
+    assert "6 of 100 controls were contacted, more than 5 %: the lift is not" in row["note"]
+    empty(row, ["cost_per_incremental_retained", "return_on_spend"])
+
+    begin = min(built["sales"]["day"])
+    said = f"The sales begin on {begin}, after 200 of 200 customers were assigned"
+    row = at("just_before")
+    assert row["is_adequate"] and row["verdict"] == "works" and said in row["note"]
+    row = at("long_before")
+    assert not row["is_adequate"] and row["verdict"] == "cannot tell yet"
+    assert f"{said}: more than a tenth of the days is missing" in row["note"]
+    assert "The sales begin" not in (at("clean")["note"] or "")
+
     for code, count in (("early", 20), ("soon_after", 20), ("late", 0)):
         row = at(code)
         assert row["overlapping_count"] == count, code
-        said = "20 of 80 customers are in another experiment" in (row["note"] or "")
+        said = (
+            "20 of 80 customers are in another experiment whose days overlap, more than 5 %"
+            in (row["note"] or "")
+        )
         assert said == bool(count)
 
     for code in ("running", "ahead"):
         row = at(code)
         assert row["assigned_count"] == 0 and row["unfinished_count"] == 40
         assert "No lift yet" in row["note"] and not row["is_finished"]
-        assert "80 of 80 customers still have days to go" in row["note"]
+        assert row["note"].startswith("Interim: 80 of 80 customers still have days to go")
+        assert "Looked at every day" not in row["note"]
         empty(row, FIGURES)
     row = at("rolling")
     assert (row["assigned_count"], row["unfinished_count"]) == (20, 20)
-    assert not row["is_finished"] and "40 of 80 customers still have days" in row["note"]
+    assert not row["is_finished"]
+    assert row["note"].startswith(
+        "Interim: 40 of 80 customers still have days to go and do not count yet. Looked at every day"
+    )
+    assert "The segment of" not in row["note"]
     assert row["retained_count"] + row["control_retained_count"] == 8
 
     for code, reason in {

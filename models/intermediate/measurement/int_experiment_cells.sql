@@ -50,6 +50,9 @@ members_by_segment as (
         count(case when is_finished and is_retained then 1 end) as retained_count,
         count(case when is_finished and is_contacted then 1 end) as contacted_count,
         count(case when is_finished and is_in_other_experiment then 1 end) as overlapping_count,
+        count(case when is_finished and is_before_history then 1 end) as unplaced_count,
+        count(case when is_finished and unseen_day_count > 0 then 1 end) as early_count,
+        sum(case when is_finished then unseen_day_count else 0 end) as unseen_day_count,
         sum(case when is_finished then order_count else 0 end) as order_count,
         sum(case when is_finished then revenue else 0 end) as revenue,
         sum(case when is_finished then return_amount else 0 end) as return_amount,
@@ -71,7 +74,8 @@ members_by_segment as (
 
 {%- set sums = [
     'all_count', 'assigned_count', 'retained_count', 'contacted_count', 'overlapping_count',
-    'order_count', 'revenue', 'return_amount', 'margin', 'contact_count', 'costless_contact_count',
+    'unplaced_count', 'early_count', 'unseen_day_count', 'order_count', 'revenue',
+    'return_amount', 'margin', 'contact_count', 'costless_contact_count',
     'partly_costed_contact_count', 'contact_costs', 'revenue_deviation_sum', 'revenue_square_sum',
     'margin_deviation_sum', 'margin_square_sum', 'pre_period_revenue_deviation_sum',
     'pre_period_revenue_square_sum', 'revenue_product_sum',

@@ -6,7 +6,8 @@
 {%- set double = type_double() %}
 {%- set counts = [
     'all_count', 'assigned_count', 'retained_count', 'contacted_count', 'overlapping_count',
-    'contact_count', 'costless_contact_count', 'partly_costed_contact_count',
+    'unplaced_count', 'early_count', 'unseen_day_count', 'contact_count', 'costless_contact_count',
+    'partly_costed_contact_count',
 ] %}
 {%- set sums = [
     'revenue', 'margin', 'contact_costs', 'revenue_deviation_sum', 'revenue_square_sum',

@@ -162,6 +162,7 @@ select
     cast(members.pre_period_revenue as {{ type_money() }}) as given_pre_period_revenue,
     cast(members.planned_share as {{ type_share() }}) as planned_share,
     members.is_control,
+    members.given_segment is null and segment_dates.as_of_date is null as is_before_history,
     members.assigned_on
 from members
 left join segments

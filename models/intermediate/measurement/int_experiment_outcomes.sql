@@ -1,13 +1,16 @@
 -- Grain: one row per (experiment_code, customer_id): what a member did within the window
 -- [assigned_on, assigned_on + the var retention_horizon_days), and whether that is over.
 -- Zeros where the member did nothing; only finished windows count in the figures (is_finished).
--- Contacts are those of the campaign that has the experiment's code, up to the end of the window:
--- null where the contacts source is not in use or has none of that campaign. Of our own experiments
--- every contact within the window counts, whatever the campaign: the held out are to get none.
+-- Contacts within the window are those of the campaign that has the experiment's code: null where
+-- the contacts source is not in use or has none of that campaign. Of our own experiments those of
+-- every campaign count: the held out are to get none.
+-- Revenue before is as given where it is given for all members of an experiment (windows over), else
+-- from the sales for all: two definitions of it in one slope would move the lift.
 -- Margin is by product where products with a margin_rate (−1 to 1) are in use, else by the var
 -- margin_rate.
 {%- set horizon = var('retention_horizon_days') | int %}
 {%- set margin_rate = "cast({0} as numeric(9, 6))".format(var('margin_rate')) %}
+{%- set days_to_sales = dbt.datediff('members.assigned_on', 'sales.first_sale_date', 'day') | trim %}
 with
 
 members as (
@@ -20,6 +23,7 @@ members as (
         members.segment_key,
         members.given_pre_period_revenue,
         members.is_control,
+        members.is_before_history,
         members.assigned_on,
         cast({{ dbt.dateadd('day', -horizon, 'members.assigned_on') }} as date) as before_date,
         cast({{ dbt.dateadd('day', horizon, 'members.assigned_on') }} as date) as end_date,
@@ -27,6 +31,24 @@ members as (
     from {{ ref('int_experiment_members') }} as members
     left join {{ ref('int_as_of_dates') }} as current_dates
         on current_dates.is_current
+
+),
+
+sales as (
+
+    select min(sale_date) as first_sale_date
+    from {{ ref('int_orders') }}
+
+),
+
+-- Experiments whose members all have a given revenue before.
+with_given_revenue as (
+
+    select experiment_code
+    from members
+    where end_date <= as_of_date
+    group by experiment_code
+    having count(*) = count(given_pre_period_revenue)
 
 ),
 
@@ -137,6 +159,7 @@ contacts_of_members as (
         on
             members.experiment_code = contacts.campaign_id
             and members.customer_id = contacts.customer_id
+            and members.assigned_on <= contacts.contact_date
             and members.end_date > contacts.contact_date
     where members.assignment_origin <> 'holdout_log'
     union all
@@ -216,6 +239,8 @@ select
         when with_contacts.experiment_code is not null then contact_sums.contact_count is not null
     end as is_contacted,
     overlapping.customer_id is not null as is_in_other_experiment,
+    members.is_before_history,
+    members.given_pre_period_revenue is not null as has_given_revenue,
     cast(coalesce(order_sums.order_count, 0) as integer) as order_count,
     cast(coalesce(order_sums.revenue, 0) as {{ type_money() }}) as revenue,
     cast(coalesce(order_sums.return_amount, 0) as {{ type_money() }}) as return_amount,
@@ -224,17 +249,28 @@ select
         + coalesce(margin_differences.margin_difference, 0) as {{ type_money() }}
     ) as margin,
     cast(
-        coalesce(members.given_pre_period_revenue, order_sums.pre_period_revenue, 0)
-        as {{ type_money() }}
+        coalesce(
+            case
+                when with_given_revenue.experiment_code is not null
+                    then members.given_pre_period_revenue
+                else order_sums.pre_period_revenue
+            end,
+            0
+        ) as {{ type_money() }}
     ) as pre_period_revenue,
     cast(coalesce(contact_sums.contact_count, 0) as integer) as contact_count,
     cast(coalesce(contact_sums.costless_contact_count, 0) as integer) as costless_contact_count,
     cast(coalesce(contact_sums.partly_costed_contact_count, 0) as integer)
         as partly_costed_contact_count,
     cast(coalesce(contact_sums.contact_costs, 0) as {{ type_money() }}) as contact_costs,
+    -- Days of the window before the first sale in the data.
+    cast(least(greatest({{ days_to_sales }}, 0), {{ horizon }}) as integer) as unseen_day_count,
     members.assigned_on,
     members.end_date
 from members
+cross join sales
+left join with_given_revenue
+    on members.experiment_code = with_given_revenue.experiment_code
 left join order_sums
     on
         members.experiment_code = order_sums.experiment_code

@@ -24,8 +24,7 @@ contrasts as (
 
 ),
 
--- Variances of an arm; CUPED's are of revenue less theta times the revenue before. Rounding alone is no
--- spread: below 1e-12 of the squares a variance is 0.
+-- What is tested as CUPED is revenue less theta times the revenue before.
 counted as (
 
     select
@@ -54,7 +53,6 @@ means as (
         {% for side in sides %}
         {{ side }}_count,
         {{ side }}_retained,
-        {{ side }}_retained / {{ side }}_count as {{ side }}_rate,
         {{ side }}_revenue_deviation_sum / {{ side }}_count as {{ side }}_revenue_mean,
         {{ side }}_margin_deviation_sum / {{ side }}_count as {{ side }}_margin_mean,
         (
@@ -98,123 +96,7 @@ squares as (
 
 ),
 
--- The variance of a mean.
-variances as (
-
-    select
-        *,
-        {% for side in sides %}
-        {% for measure in measures %}
-        case
-            when {{ side }}_{{ measure }}_squares > 1e-12 * {{ side }}_{{ measure }}_scale
-                then {{ side }}_{{ measure }}_squares
-            else {{ side }}_{{ measure }}_squares * 0
-        end / nullif({{ side }}_count - 1, 0) / {{ side }}_count
-            as {{ side }}_{{ measure }}_variance,
-        {% endfor %}
-        {% endfor %}
-        {% for measure in measures %}
-        treated_{{ measure }}_mean - control_{{ measure }}_mean as {{ measure }}_lift,
-        {% endfor %}
-        treated_rate - control_rate as retention_lift,
-        (treated_retained + control_retained) / (treated_count + control_count) as pooled_rate
-    from squares
-    {{ fence() }}
-
-),
-
-errors as (
-
-    select
-        *,
-        sqrt(
-            pooled_rate * (1 - pooled_rate) * (1 / treated_count + 1 / control_count)
-        ) as retention_error,
-        {% for measure in measures %}
-        sqrt(treated_{{ measure }}_variance + control_{{ measure }}_variance)
-            as {{ measure }}_error,
-        power(treated_{{ measure }}_variance + control_{{ measure }}_variance, 2)
-        / nullif(
-            power(treated_{{ measure }}_variance, 2) / nullif(treated_count - 1, 0)
-            + power(control_{{ measure }}_variance, 2) / nullif(control_count - 1, 0),
-            0
-        ) as {{ measure }}_df{{ ',' if not loop.last }}
-        {% endfor %}
-    from variances
-    {{ fence() }}
-
-),
-
--- Nobody or everybody came back: there is nothing to compare.
-scores as (
-
-    select
-        {{ key | join(', ') }},
-        treated_count,
-        control_count,
-        treated_retained,
-        control_retained,
-        treated_rate,
-        control_rate,
-        pooled_rate,
-        theta,
-        pooled_rate > 0 and pooled_rate < 1 as has_retention,
-        case when pooled_rate > 0 and pooled_rate < 1 then retention_lift end as retention_lift,
-        case
-            when pooled_rate > 0 and pooled_rate < 1 then retention_lift / retention_error
-        end as retention_score,
-        {% for measure in measures %}
-        {{ measure }}_lift,
-        {{ measure }}_error,
-        case when {{ measure }}_error > 0 then {{ measure }}_df end as {{ measure }}_df,
-        case
-            when {{ measure }}_error > 0 then {{ measure }}_lift / {{ measure }}_error
-        end as {{ measure }}_score{{ ',' if not loop.last }}
-        {% endfor %}
-    from errors
-    {{ fence() }}
-
-),
-
-tests as (
-
-    select
-        *,
-        case
-            when has_retention
-                then {{ newcombe_bound(
-                    'treated_rate', 'treated_count', 'control_rate', 'control_count', 'low'
-                ) }}
-        end as retention_lift_low,
-        case
-            when has_retention
-                then {{ newcombe_bound(
-                    'treated_rate', 'treated_count', 'control_rate', 'control_count', 'high'
-                ) }}
-        end as retention_lift_high,
-        {{ normal_two_sided('retention_score') }} as retention_p_value,
-        case
-            when has_retention and control_retained > 0 then treated_rate / control_rate - 1
-        end as retention_relative_lift,
-        {% for side in ['low', 'high'] %}
-        case
-            when has_retention
-                then {{ katz_bound(
-                    'treated_retained', 'treated_count', 'control_retained', 'control_count', side
-                ) }}
-        end as retention_relative_lift_{{ side }},
-        {% endfor %}
-        {% for measure in measures %}
-        {{ measure }}_error * {{ student_975(measure ~ '_df') }} as {{ measure }}_margin_of_error,
-        case
-            when {{ measure }}_score is not null
-                then {{ student_two_sided(measure ~ '_score', measure ~ '_df') }}
-        end as {{ measure }}_p_value{{ ',' if not loop.last }}
-        {% endfor %}
-    from scores
-    {{ fence() }}
-
-),
+{{ two_arms('tests', 'squares', measures) }},
 
 steps as (
 
@@ -241,7 +123,7 @@ adjusted as (
 
 ),
 
-{{ detectable_lift('detectable', 'scores', key) }},
+{{ detectable_lift('detectable', 'tests', key) }},
 
 matching as (
 
@@ -271,10 +153,8 @@ select
     adjusted.retention_relative_lift_high,
     {% for measure in measures %}
     adjusted.{{ measure }}_lift,
-    adjusted.{{ measure }}_lift - adjusted.{{ measure }}_margin_of_error
-        as {{ measure }}_lift_low,
-    adjusted.{{ measure }}_lift + adjusted.{{ measure }}_margin_of_error
-        as {{ measure }}_lift_high,
+    adjusted.{{ measure }}_lift_low,
+    adjusted.{{ measure }}_lift_high,
     adjusted.{{ measure }}_p_value,
     {% if measure in tested %}
     adjusted.{{ measure }}_adjusted_p_value,

@@ -29,6 +29,8 @@ members as (
         experiment_code,
         count(*) as assigned_count,
         count(case when not is_finished then 1 end) as unfinished_count,
+        count(case when is_finished then 1 end) as finished_count,
+        count(case when is_finished and has_given_revenue then 1 end) as given_revenue_count,
         count(is_contacted) as contact_known_count,
         {{ money_per("sum(case when is_finished then revenue end)",
             "count(case when is_finished then 1 end)") }} as mean_revenue,
@@ -42,6 +44,21 @@ members as (
         max(end_date) as last_end_date
     from {{ ref('int_experiment_outcomes') }}
     group by experiment_code
+
+),
+
+history as (
+
+    select min(as_of_date) as history_begins_on
+    from {{ ref('int_as_of_dates') }}
+    where is_grid
+
+),
+
+sales as (
+
+    select min(sale_date) as sales_begin_on
+    from {{ ref('int_orders') }}
 
 ),
 
@@ -67,6 +84,8 @@ select
     cast(arms.treated_arm_count as integer) as treated_arm_count,
     cast(members.assigned_count as bigint) as assigned_count,
     cast(members.unfinished_count as bigint) as unfinished_count,
+    cast(members.finished_count as bigint) as finished_count,
+    cast(members.given_revenue_count as bigint) as given_revenue_count,
     cast(
         case
             when arms.assignment_origin = 'experiment_assignments'
@@ -97,8 +116,12 @@ select
     arms.assignment_origin <> 'campaign_contacts' as is_randomised,
     members.first_assigned_on,
     members.last_assigned_on,
-    members.last_end_date
+    members.last_end_date,
+    history.history_begins_on,
+    sales.sales_begin_on
 from members
+cross join history
+cross join sales
 inner join arms
     on members.experiment_code = arms.experiment_code
 left join rejected

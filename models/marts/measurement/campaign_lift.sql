@@ -8,7 +8,8 @@
     ] if target.type == 'postgres' else []
 ) }}
 {%- set double = type_double() %}
-{%- set srm_limit = '0.001' %}
+{%- set not_adequate = "more than 5 %: the lift is not adequate" %}
+{%- set both = ['all', 'assigned', 'overlapping', 'early', 'unseen_day', 'unplaced'] %}
 with
 
 contrasts as (
@@ -59,8 +60,12 @@ joined as (
         experiments.has_contacts,
         experiments.is_unmixed,
         experiments.is_finished,
+        experiments.finished_count,
+        experiments.given_revenue_count,
         experiments.first_assigned_on,
         experiments.last_assigned_on,
+        experiments.history_begins_on,
+        experiments.sales_begin_on,
         tests.treated_rate,
         tests.control_rate,
         tests.pooled_rate,
@@ -88,12 +93,15 @@ joined as (
         tests.cuped_adjusted_p_value,
         tests.srm_p_value,
         tests.detectable_lift,
+        {% for name in both %}
+        contrasts.treated_{{ name }}_count + contrasts.control_{{ name }}_count
+            as both_{{ name }}_count,
+        {% endfor %}
         experiments.is_unmixed
         and contrasts.treated_assigned_count > 0
         and contrasts.control_assigned_count > 0 as is_comparable,
-        coalesce(
-            least(tests.srm_p_value, mismatches.least_srm_p_value) < {{ srm_limit }}, false
-        ) as is_mismatched,
+        {{ is_mismatch('least(tests.srm_p_value, mismatches.least_srm_p_value)') }}
+            as is_mismatched,
         {{ known_cost('experiments.has_contacts', 'contrasts.treated_contact_count',
             'contrasts.treated_costless_contact_count', 'contrasts.treated_contact_costs') }}
             as known_cost
@@ -110,8 +118,6 @@ joined as (
 
 ),
 
--- The tests go by the normal distribution: five customers at least are expected in each of the four
--- cells, and both arms have 30.
 judged as (
 
     select
@@ -133,12 +139,31 @@ judged as (
         retention_lift * treated_size as incremental_retained,
         coalesce(
             has_retention
-            and not is_mismatched
-            and least(treated_size, control_size) >= 30
-            and least(treated_size, control_size) * least(pooled_rate, 1 - pooled_rate) >= 5,
+            and {{ has_enough_customers(
+                'treated_assigned_count', 'control_assigned_count',
+                'treated_retained_count + control_retained_count',
+            ) }},
             false
-        ) as is_adequate
+        ) as has_enough_customers,
+        has_contacts
+        and {{ is_above_limit('control_contacted_count', 'control_assigned_count') }}
+            as is_contaminated,
+        {{ is_above_limit('both_overlapping_count', 'both_assigned_count') }} as is_overlapping,
+        10 * both_unseen_day_count > horizon_days * both_assigned_count as is_before_sales
     from joined
+
+),
+
+weighed as (
+
+    select
+        *,
+        has_enough_customers
+        and not is_mismatched
+        and not is_contaminated
+        and not is_overlapping
+        and not is_before_sales as is_adequate
+    from judged
 
 ),
 
@@ -146,15 +171,8 @@ decided as (
 
     select
         *,
-        case
-            when not is_comparable then cast(null as {{ dbt.type_string() }})
-            when is_adequate and retention_adjusted_p_value < 0.05 and retention_lift_low > 0
-                then 'works'
-            when is_adequate and retention_adjusted_p_value < 0.05 and retention_lift_high < 0
-                then 'harms'
-            else 'cannot tell yet'
-        end as verdict
-    from judged
+        {{ verdict_word('retention_adjusted_p_value') }} as verdict
+    from weighed
 
 )
 
@@ -214,18 +232,21 @@ select
     cast(margin_lift_high * treated_size as {{ type_money_total() }}) as incremental_margin_high,
     cast(known_cost as {{ type_money_total() }}) as cost,  -- noqa: RF04
     case
-        when retention_lift_low > 0
+        when is_adequate and retention_lift_low > 0
             then cast(
                 cast(known_cost as {{ double }}) / incremental_retained as {{ type_money_total() }}
             )
     end as cost_per_incremental_retained,
-    cast(incremental_margin as {{ double }}) / cast(known_cost as {{ double }}) as return_on_spend,
+    case
+        when is_adequate
+            then cast(incremental_margin as {{ double }}) / cast(known_cost as {{ double }})
+    end as return_on_spend,
     case when has_contacts then control_contacted_count end as contaminated_count,
     case
         when has_contacts
             then cast(control_contacted_count as {{ double }}) / nullif(control_size, 0)
     end as contamination_share,
-    treated_overlapping_count + control_overlapping_count as overlapping_count,
+    both_overlapping_count as overlapping_count,
     srm_p_value,
     detectable_lift,
     verdict,
@@ -234,6 +255,14 @@ select
     first_assigned_on,
     last_assigned_on,
     {{ notes([
+        ["not is_finished and both_all_count > both_assigned_count", dbt.concat([
+            "'Interim: '", number_text('both_all_count - both_assigned_count'), "' of '",
+            number_text('both_all_count'), "' customers still have days to go and do not count yet'",
+        ])],
+        ["not is_finished and both_all_count = both_assigned_count",
+            "'Interim: customers of other segments or arms still have days to go'"],
+        ["not is_finished and is_comparable",
+            "'Looked at every day, chance alone shows a difference more often than 5 times in 100'"],
         ["not is_unmixed", dbt.concat([
             "'No lift: some customers of the arm '", 'mixed_arms',
             "' are marked as control and some are not'",
@@ -248,13 +277,6 @@ select
         ["treated_all_count = 0", "'No lift: the arm has nobody here'"],
         ["is_unmixed and control_all_count > 0 and treated_all_count > 0 and not is_comparable",
             "'No lift yet: nobody of the arm or of the control is through all days of the window'"],
-        ["treated_all_count + control_all_count > treated_assigned_count + control_assigned_count",
-            dbt.concat([
-                number_text('treated_all_count + control_all_count - treated_assigned_count'
-                    ~ ' - control_assigned_count'), "' of '",
-                number_text('treated_all_count + control_all_count'),
-                "' customers still have days to go and do not count yet'",
-        ])],
         ["is_comparable and pooled_rate = 0",
             "'Nobody was retained in the arm or in the control: retention has no lift'"],
         ["is_comparable and pooled_rate = 1",
@@ -267,15 +289,19 @@ select
             "'Revenue needs two customers in the arm and in the control for an interval'"],
         ["is_comparable and least(treated_size, control_size) >= 2 and revenue_p_value is null",
             "'Revenue does not vary within the arm and the control: it has no interval'"],
+        ["is_comparable and given_revenue_count > 0 and given_revenue_count < finished_count",
+            dbt.concat([
+                "'Revenue before the assignment is given for '", number_text('given_revenue_count'),
+                "' of '", number_text('finished_count'),
+                "' customers of the experiment: CUPED takes that of the sales for all'",
+        ])],
         ["is_comparable and cuped_lift is null",
             "'Revenue before the assignment does not vary: no CUPED'"],
-        ["is_mismatched",
-            "'The sizes of the arms do not fit the planned shares: the lift cannot be trusted'"],
         ["plan_problem is not null", dbt.concat([
             "'No check of the sizes of the arms: '", 'plan_problem',
         ])],
         ["not has_contacts",
-            "'No contact of this campaign is known: no cost and no contamination'"],
+            "'No contact of this campaign is known: cost and contamination are unknown'"],
         ["has_contacts and treated_contact_count = 0",
             "'Nobody of the arm was contacted: no cost'"],
         ["has_contacts and treated_costless_contact_count > 0", dbt.concat([
@@ -290,28 +316,31 @@ select
             "' contacts have only the cost of the contact or only that of the incentive: the other'",
             "' is taken for none'",
         ])],
-        ["known_cost is not null and has_retention and retention_lift_low <= 0",
+        ["known_cost is not null and is_adequate and retention_lift_low <= 0",
             "'No cost per retained customer: the interval of the lift includes 0 or lies below it'"],
+        ["known_cost is not null and is_comparable and not is_adequate",
+            "'No cost per retained customer and no return on spend: the lift is not adequate'"],
         ["has_contacts and control_contacted_count > 0", dbt.concat([
             number_text('control_contacted_count'), "' of '", number_text('control_assigned_count'),
             "' controls were contacted'",
+            "case when is_contaminated then ', " ~ not_adequate ~ "' else '' end",
         ])],
-        ["treated_overlapping_count + control_overlapping_count > 0", dbt.concat([
-            number_text('treated_overlapping_count + control_overlapping_count'), "' of '",
-            number_text('treated_assigned_count + control_assigned_count'),
+        ["both_overlapping_count > 0", dbt.concat([
+            number_text('both_overlapping_count'), "' of '", number_text('both_assigned_count'),
             "' customers are in another experiment whose days overlap'",
+            "case when is_overlapping then ', " ~ not_adequate ~ "' else '' end",
         ])],
+        ["both_early_count > 0", dbt.concat([
+            "'The sales begin on '", day_text('sales_begin_on'), "', after '",
+            number_text('both_early_count'), "' of '", number_text('both_assigned_count'),
+            "' customers were assigned'",
+            "case when is_before_sales then ': more than a tenth of the days is missing, the lift is'"
+            ~ " || ' not adequate' else '' end",
+        ])],
+        unplaced_sentence('both_unplaced_count'),
         ["rejected_count > 0", dbt.concat([
             number_text('rejected_count'),
             "' rows of the experiment are rejected (stg_experiment_assignments_rejected)'",
         ])],
-        ["verdict = 'cannot tell yet' and has_retention and not is_adequate and not is_mismatched",
-            "'Too few customers to judge'"],
-        ["verdict = 'cannot tell yet' and detectable_lift is not null", dbt.concat([
-            "'These sizes find a lift of '", percent_text('detectable_lift'),
-            "' points or more (80 % power)'",
-        ])],
-        ["verdict = 'cannot tell yet' and has_retention and detectable_lift is null",
-            "'These sizes find no lift at 80 % power however large'"],
-    ]) }} as note
+    ] + verdict_sentences()) }} as note
 from decided

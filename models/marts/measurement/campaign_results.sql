@@ -33,7 +33,8 @@ experiments as (
         is_unmixed,
         is_randomised,
         first_assigned_on,
-        last_assigned_on
+        last_assigned_on,
+        history_begins_on
     from {{ ref('int_experiments') }}
 
 ),
@@ -53,6 +54,7 @@ costed as (
         experiments.is_randomised,
         experiments.first_assigned_on,
         experiments.last_assigned_on,
+        experiments.history_begins_on,
         {{ known_cost('experiments.has_contacts', 'cells.contact_count',
             'cells.costless_contact_count', 'cells.contact_costs') }} as known_cost
     from cells
@@ -110,6 +112,7 @@ select
             number_text('all_count - assigned_count'), "' of '", number_text('all_count'),
             "' customers still have days to go and do not count yet'",
         ])],
+        unplaced_sentence('unplaced_count'),
         ["rejected_count > 0", dbt.concat([
             number_text('rejected_count'),
             "' rows of the experiment are rejected (stg_experiment_assignments_rejected)'",

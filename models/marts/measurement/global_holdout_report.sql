@@ -7,109 +7,154 @@
     ] if target.type == 'postgres' else []
 ) }}
 {%- set double = type_double() %}
-{%- set arms = ['treated', 'holdout'] %}
-{%- set key = 'experiment_code, report_scope, period_start' %}
+{%- set arms = {'treated': 'treated', 'holdout': 'control'} %}
+{%- set key = ['experiment_code', 'report_scope', 'period_start'] %}
+{%- set using_contacts = is_using('campaign_contacts') | lower %}
 with
 
 sums as (
 
-    select * from {{ ref('int_global_holdout_sums') }}
-
-),
-
-sized as (
-
     select
-        {{ key }},
-        period_end,
-        is_finished,
-        {% for arm in arms %}
-        {{ arm }}_count,
-        {{ arm }}_contacted_count,
-        {{ arm }}_revenue,
-        {{ arm }}_order_count,
-        nullif(cast({{ arm }}_count as {{ double }}), 0) as {{ arm }}_size,
-        cast({{ arm }}_retained_count as {{ double }}) as {{ arm }}_retained,
-        cast({{ arm }}_deviations as {{ double }}) as {{ arm }}_deviations,
-        cast({{ arm }}_squares as {{ double }}) as {{ arm }}_squares,
-        {% endfor %}
+        *,
         is_finished and treated_count > 0 and holdout_count > 0 as is_comparable
-    from sums
+    from {{ ref('int_global_holdout_sums') }}
 
 ),
 
-rates as (
+plans as (
 
     select
-        *,
-        {% for arm in arms %}
-        {{ arm }}_retained / {{ arm }}_size as {{ arm }}_rate,
-        {{ arm }}_deviations / {{ arm }}_size as {{ arm }}_mean,
-        case
-            when {{ arm }}_count > 1
-                then greatest(
-                    {{ arm }}_squares - {{ arm }}_deviations * {{ arm }}_deviations / {{ arm }}_size, 0
-                ) / (({{ arm }}_size - 1) * {{ arm }}_size)
-        end as {{ arm }}_variance,
+        experiment_code,
+        cast(min(holdout_share) as {{ double }}) as holdout_share
+    from {{ ref('holdout_assignments') }}
+    where is_global
+    group by experiment_code
+
+),
+
+-- To the tests the held out are the control.
+counted as (
+
+    select
+        {% for arm, side in arms.items() %}
+        cast({{ arm }}_count as {{ double }}) as {{ side }}_count,
+        cast({{ arm }}_retained_count as {{ double }}) as {{ side }}_retained,
+        cast({{ arm }}_deviations as {{ double }}) as {{ side }}_deviations,
+        cast({{ arm }}_squares as {{ double }}) as {{ side }}_revenue_scale,
         {% endfor %}
-        (treated_retained + holdout_retained) / (treated_size + holdout_size) as pooled_rate
-    from sized
+        {{ key | join(', ') }}
+    from sums
+    where is_comparable
 
 ),
 
-errors as (
+squares as (
 
     select
-        *,
-        treated_mean - holdout_mean as mean_difference,
-        sqrt(treated_variance + holdout_variance) as revenue_error,
-        power(treated_variance + holdout_variance, 2)
-        / nullif(
-            power(treated_variance, 2) / nullif(treated_size - 1, 0)
-            + power(holdout_variance, 2) / nullif(holdout_size - 1, 0),
-            0
-        ) as revenue_df,
-        is_comparable and pooled_rate > 0 and pooled_rate < 1 as has_retention,
-        sqrt(
-            greatest(pooled_rate * (1 - pooled_rate), 0) * (1 / treated_size + 1 / holdout_size)
-        ) as retention_error
-    from rates
-
-),
-
-scores as (
-
-    select
-        *,
-        case when has_retention then treated_rate - holdout_rate end as retention_difference,
-        case
-            when has_retention then (treated_rate - holdout_rate) / retention_error
-        end as retention_score,
-        case when is_comparable then mean_difference end as revenue_difference,
-        case
-            when is_comparable and revenue_error > 0 then mean_difference / revenue_error
-        end as revenue_score
-    from errors
-
-),
-
-tested as (
-
-    select
-        *,
-        case
-            when revenue_score is not null
-                then revenue_error * {{ student_975('revenue_df') }}
-        end as revenue_margin_of_error,
-        case
-            when revenue_score is not null
-                then {{ student_two_sided('revenue_score', 'revenue_df') }}
-        end as revenue_p_value,
-        case
-            when has_retention then {{ normal_two_sided('retention_score') }}
-        end as retention_p_value
-    from scores
+        {% for side in arms.values() %}
+        {{ side }}_count,
+        {{ side }}_retained,
+        {{ side }}_deviations / {{ side }}_count as {{ side }}_revenue_mean,
+        {{ side }}_revenue_scale - {{ side }}_deviations * {{ side }}_deviations / {{ side }}_count
+            as {{ side }}_revenue_squares,
+        {{ side }}_revenue_scale,
+        {% endfor %}
+        {{ key | join(', ') }}
+    from counted
     {{ fence() }}
+
+),
+
+{{ two_arms('tests', 'squares', ['revenue']) }},
+
+{{ detectable_lift('detectable', 'tests', key) }},
+
+-- How many standard deviations the held out lie off their share.
+joined as (
+
+    select
+        sums.*,
+        tests.has_retention,
+        tests.retention_lift,
+        tests.retention_lift_low,
+        tests.retention_lift_high,
+        tests.retention_p_value,
+        tests.revenue_lift,
+        tests.revenue_lift_low,
+        tests.revenue_lift_high,
+        tests.revenue_p_value,
+        tests.pooled_rate,
+        detectable.detectable_lift,
+        (
+            sums.holdout_count
+            - plans.holdout_share * (sums.treated_count + sums.holdout_count)
+        ) / nullif(
+            sqrt(
+                plans.holdout_share * (1 - plans.holdout_share)
+                * (sums.treated_count + sums.holdout_count)
+            ),
+            0
+        ) as srm_score
+    from sums
+    left join plans
+        on sums.experiment_code = plans.experiment_code
+    left join tests
+        on
+            {% for column in key %}
+            {{ 'and ' if not loop.first }}sums.{{ column }} = tests.{{ column }}
+            {% endfor %}
+    left join detectable
+        on
+            {% for column in key %}
+            {{ 'and ' if not loop.first }}sums.{{ column }} = detectable.{{ column }}
+            {% endfor %}
+
+),
+
+judged as (
+
+    select
+        *,
+        {{ normal_two_sided('srm_score') }} as srm_p_value,
+        coalesce(
+            has_retention
+            and {{ has_enough_customers(
+                'treated_count', 'holdout_count', 'treated_retained_count + holdout_retained_count',
+            ) }},
+            false
+        ) as has_enough_customers,
+        {{ using_contacts }}
+        and is_finished
+        and {{ is_above_limit('holdout_contacted_count', 'holdout_count') }} as is_contaminated
+    from joined
+    {{ fence() }}
+
+),
+
+mismatched as (
+
+    select
+        *,
+        {{ is_mismatch('srm_p_value') }} as is_mismatched
+    from judged
+
+),
+
+weighed as (
+
+    select
+        *,
+        has_enough_customers and not is_mismatched and not is_contaminated as is_adequate
+    from mismatched
+
+),
+
+decided as (
+
+    select
+        *,
+        {{ verdict_word('retention_p_value') }} as verdict
+    from weighed
 
 )
 
@@ -121,22 +166,24 @@ select
     cast(treated_count as integer) as treated_count,
     cast(holdout_count as integer) as holdout_count,
     {% for arm in arms %}
-    case when is_finished then {{ nine_digits(arm ~ '_rate') }} end as {{ arm }}_retention,
-    {% endfor %}
-    {{ nine_digits('retention_difference') }} as retention_lift,
-    {% for side in ['low', 'high'] %}
     case
-        when has_retention
-            then {{ nine_digits(newcombe_bound(
-                'treated_rate', 'treated_size', 'holdout_rate', 'holdout_size', side
-            )) }}
-    end as retention_lift_{{ side }},
+        when is_finished
+            then {{ nine_digits(
+                'cast(' ~ arm ~ '_retained_count as ' ~ double ~ ') / nullif(' ~ arm ~ '_count, 0)'
+            ) }}
+    end as {{ arm }}_retention,
     {% endfor %}
-    {{ nine_digits('retention_p_value') }} as retention_p_value,
+    {% for column in [
+        'retention_lift', 'retention_lift_low', 'retention_lift_high', 'retention_p_value',
+    ] %}
+    {{ nine_digits(column) }} as {{ column }},
+    {% endfor %}
     {% for arm in arms %}
     case
         when is_finished
-            then {{ nine_digits('cast(' ~ arm ~ '_order_count as ' ~ double ~ ') / ' ~ arm ~ '_size') }}
+            then {{ nine_digits(
+                'cast(' ~ arm ~ '_order_count as ' ~ double ~ ') / nullif(' ~ arm ~ '_count, 0)'
+            ) }}
     end as {{ arm }}_orders_per_customer,
     {% endfor %}
     {% for arm in arms %}
@@ -145,25 +192,28 @@ select
             then {{ money_per(arm ~ '_revenue', arm ~ '_count') }}
     end as {{ arm }}_revenue_per_customer,
     {% endfor %}
-    {{ nine_digits('revenue_difference') }} as revenue_lift,
-    {{ nine_digits('revenue_difference - revenue_margin_of_error') }} as revenue_lift_low,
-    {{ nine_digits('revenue_difference + revenue_margin_of_error') }} as revenue_lift_high,
-    {{ nine_digits('revenue_p_value') }} as revenue_p_value,
+    {% for column in ['revenue_lift', 'revenue_lift_low', 'revenue_lift_high', 'revenue_p_value'] %}
+    {{ nine_digits(column) }} as {{ column }},
+    {% endfor %}
     {% for name, amount in {
-        'incremental_revenue': 'revenue_difference',
-        'incremental_revenue_low': 'revenue_difference - revenue_margin_of_error',
-        'incremental_revenue_high': 'revenue_difference + revenue_margin_of_error',
+        'incremental_revenue': 'revenue_lift',
+        'incremental_revenue_low': 'revenue_lift_low',
+        'incremental_revenue_high': 'revenue_lift_high',
     }.items() %}
-    cast(({{ amount }}) * treated_size as {{ type_money_total() }}) as {{ name }},
+    cast({{ amount }} * treated_count as {{ type_money_total() }}) as {{ name }},
     {% endfor %}
     case
-        when is_finished and {{ is_using('campaign_contacts') | lower }}
-            then cast(holdout_contacted_count as integer)
+        when is_finished and {{ using_contacts }} then cast(holdout_contacted_count as integer)
     end as holdout_contacted_count,
     case
-        when is_finished and {{ is_using('campaign_contacts') | lower }}
-            then {{ nine_digits('holdout_contacted_count / holdout_size') }}
+        when is_finished and {{ using_contacts }}
+            then {{ nine_digits(
+                'cast(holdout_contacted_count as ' ~ double ~ ') / nullif(holdout_count, 0)'
+            ) }}
     end as contamination_share,
+    {{ nine_digits('srm_p_value') }} as srm_p_value,
+    {{ nine_digits('detectable_lift') }} as detectable_lift,
+    verdict,
     {{ notes([
         ["not is_finished", "'The quarter is not over'"],
         ["treated_count = 0 or holdout_count = 0", "'One arm is empty: nothing to compare'"],
@@ -171,11 +221,16 @@ select
         ["is_comparable and pooled_rate = 1", "'Everybody came back'"],
         ["is_comparable and (treated_count < 2 or holdout_count < 2)",
             "'One customer has no spread: no interval for revenue'"],
-        ["is_finished and not " ~ (is_using('campaign_contacts') | lower),
+        ["is_comparable and treated_count > 1 and holdout_count > 1 and revenue_p_value is null",
+            "'Revenue does not vary within the arms: it has no interval'"],
+        ["is_finished and not " ~ using_contacts,
             "'Contacts are not known (using_campaign_contacts), so neither is contamination'"],
-        ["is_finished and " ~ (is_using('campaign_contacts') | lower) ~ " and holdout_contacted_count > 0",
-            dbt.concat([number_text('holdout_contacted_count'),
-                "' held-out customers were contacted, which hides a part of the effect'"])],
-    ]) }} as note,
-    is_finished
-from tested
+        ["is_finished and " ~ using_contacts ~ " and holdout_contacted_count > 0", dbt.concat([
+            number_text('holdout_contacted_count'),
+            "' held-out customers were contacted, which hides a part of the effect'",
+            "case when is_contaminated then ' (more than 5 %: the lift is not adequate)' else '' end",
+        ])],
+    ] + verdict_sentences()) }} as note,
+    is_finished,
+    is_adequate
+from decided
