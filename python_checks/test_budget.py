@@ -6,11 +6,11 @@ from __future__ import annotations
 import csv
 import datetime as dt
 from decimal import ROUND_HALF_UP, Decimal
-from itertools import product
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from statsmodels.stats.proportion import confint_proportions_2indep
 
 from python_checks.dbt_project import FULL, TARGETS, Project, builds, object_frame, on
 from python_checks.test_validation import shop
@@ -37,6 +37,8 @@ TYPES = {
     "low_touch_total_cost": "decimal(18, 4)",
     "low_touch_incremental_margin": "decimal(18, 4)",
     "is_high_touch": "boolean",
+    "is_capped": "boolean",
+    "is_low_touch_capped": "boolean",
     "block_reason": "varchar",
 }
 BUDGETS = (0, 0.0001, 7.25, 23.4567, 1000)
@@ -47,45 +49,80 @@ def money(value: float) -> Decimal:
     return Decimal(repr(value)).quantize(FOUR, ROUND_HALF_UP)
 
 
+def option(code: str, number: int, **cells: Any) -> dict[str, Any]:
+    return (
+        dict.fromkeys(TYPES)
+        | {
+            "policy_code": code,
+            "customer_id": f"c{number:02d}",
+            "as_of_date": DAY,
+            "segment_key": "lifecycle:champions",
+            "strategy_code": "s",
+            "channel": "phone",
+            "is_high_touch": False,
+            "is_capped": False,
+            "is_low_touch_capped": False,
+        }
+        | cells
+    )
+
+
 def generated(cases: int, seed: int) -> pd.DataFrame:
     """Small cases, one policy_code each: equal returns, costs of nothing, unknown costs, customers who
-    are blocked, and cases in which nothing pays. The last case is `current`."""
+    are blocked or at the limit of contacts of a channel, cases in which nothing pays, and ways without
+    a person that are cheaper, as dear and dearer. In the case `mails` a call nets less than a mail.
+    The last case is `current`."""
     random = np.random.default_rng(seed)
-    rows = []
+    rows = [
+        option(
+            "mails",
+            number,
+            **{"is_high_touch": True, "low_touch_channel": "email"},
+            **{"total_cost": money(4), "incremental_margin": money(5)},
+            **{"low_touch_total_cost": money(1), "low_touch_incremental_margin": money(2.5)},
+        )
+        for number in range(10)
+    ]
     for case in range(cases):
         last = case == cases - 1
         code = "current" if last else f"case_{case:03d}"
         pays = 3.0 if last else random.choice([0.3, 3.0, 6.0])
         equal = random.random() < 0.3 and not last
         for number in range(40 if last else random.integers(1, 13)):
-            cost = random.choice([0, 0.0001, 1, 2.5, random.uniform(0, 12)])
-            cost = float(cost) if random.random() < 0.9 else None
-            margin = (cost or 1) * (3 if equal else random.uniform(0, 2 * pays))
-            high = bool(random.random() < 0.4)
-            low = random.uniform(0, 2) if high and random.random() < 0.8 else None
-            rows.append(
-                dict.fromkeys(TYPES)
-                | {
-                    "policy_code": code,
-                    "customer_id": f"c{number:02d}",
-                    "as_of_date": DAY,
-                    "segment_key": f"lifecycle:{random.choice(['champions', 'at_risk'])}",
-                    "strategy_code": "s",
-                    "channel": "phone",
-                    "low_touch_channel": None if low is None else "email",
-                    "total_cost": None if cost is None else money(cost),
-                    "incremental_margin": money(margin),
-                    "low_touch_total_cost": None if low is None else money(low),
-                    "low_touch_incremental_margin": None if low is None else money(margin / 2),
-                    "is_high_touch": high,
-                    "block_reason": "opted_out" if random.random() < 0.1 else None,
+            cost = float(random.choice([0, 0.0001, 1, 2.5, random.uniform(0, 12)]))
+            margin = (cost or 1) * (3 if equal else random.uniform(-0.2, 2 * pays))
+            high = bool(random.random() < 0.5)
+            low = high and random.random() < 0.9
+            low_cost = float(random.choice([0, 0.5, cost, random.uniform(0, 2), random.uniform(0, 12)]))
+            factor = float(random.choice([0.3, 0.5, 0.9, 1]))
+            ways = {
+                "total_cost": None if random.random() < 0.1 else money(cost),
+                "incremental_margin": money(margin),
+                "is_high_touch": high,
+                "is_capped": bool(high and random.random() < 0.1),
+            }
+            if low:
+                ways |= {
+                    "low_touch_channel": "email",
+                    "low_touch_total_cost": None if random.random() < 0.1 else money(low_cost),
+                    "low_touch_incremental_margin": money(margin * factor),
+                    "is_low_touch_capped": bool(random.random() < 0.1),
                 }
+            segment = random.choice(["champions", "at_risk"])
+            rows.append(
+                option(
+                    code,
+                    number,
+                    segment_key=f"lifecycle:{segment}",
+                    block_reason="opted_out" if random.random() < 0.1 else None,
+                    **ways,
+                )
             )
     return object_frame(list(TYPES), [tuple(row[name] for name in TYPES) for row in rows])
 
 
 def build_plans(project: Project) -> tuple[pd.DataFrame, dict[Any, dict[str, pd.DataFrame]]]:
-    """The cases, and plan and curve for (budget, capacity)."""
+    """The cases, and steps, plan and curve for (budget, capacity)."""
     options = generated(120 if FULL else 60, 11)
     project.land("int_treatment_options", options, TYPES, schema="rfm_intermediate")
     found = {}
@@ -94,63 +131,154 @@ def build_plans(project: Project) -> tuple[pd.DataFrame, dict[Any, dict[str, pd.
     ]:
         run = project.dbt(
             "run",
-            *("--select", "int_budget_plan", "retention_budget_curve"),
+            *("--select", "int_budget_steps", "int_budget_plan", "retention_budget_curve"),
             vars={"retention_budget": budget, "high_touch_capacity": capacity},
         )
         assert run.success, run.problems
         found[budget, capacity] = {
+            "steps": project.read("rfm_intermediate.int_budget_steps"),
             "plan": project.read("rfm_intermediate.int_budget_plan"),
             "curve": project.read("rfm_marts.retention_budget_curve"),
         }
     return options, found
 
 
-def ratio_order(row: dict[str, Any]) -> tuple[Any, ...]:
-    """By return, then margin, then id; what costs nothing first."""
-    cost, margin = row["cost"], row["margin"]
-    back = (margin / cost).quantize(NINE, ROUND_HALF_UP) if cost else None
-    return (cost != 0, -(back or 0), -margin, row["customer_id"])
+def ratio(cost: Decimal, margin: Decimal) -> Decimal:
+    return (margin / cost).quantize(NINE, ROUND_HALF_UP) if cost else Decimal("Infinity")
 
 
-def expected_plan(options: pd.DataFrame, capacity: int | None) -> list[dict[str, Any]]:
-    """Those for whom a treatment pays, in the order of the plan."""
-    chosen, people = [], []
-    for row in options.to_dict("records"):
-        if row["block_reason"]:
-            continue
-        full = {
-            "customer_id": row["customer_id"],
-            "treatment": "high_touch" if row["is_high_touch"] else "standard",
-            "cost": row["total_cost"],
-            "margin": row["incremental_margin"],
-        }
-        low = full | {
-            "treatment": "low_touch",
-            "cost": row["low_touch_total_cost"],
-            "margin": row["low_touch_incremental_margin"],
-        }
-        ways = [way for way in (full, low) if way["cost"] is not None]
-        paying = [way for way in ways if way["margin"] > way["cost"]]
-        if full in paying and row["is_high_touch"]:
-            people.append((full, low if low in paying else None))
-        elif paying:
-            chosen.append(paying[0])
-    people.sort(key=lambda pair: ratio_order(pair[0]))
-    for place, (full, low) in enumerate(people):
-        way = full if capacity is None or place < capacity else low
-        if way:
-            chosen.append(way)
-    return sorted(chosen, key=ratio_order)
+def net(way: dict[str, Any]) -> Decimal:
+    return way["margin"] - way["cost"]
 
 
-def best_margin(ways: list[dict[str, Any]], budget: Decimal, value: str) -> Decimal:
-    """The largest value that any choice within the budget has, by trying all of them."""
-    if not ways:
+NOTHING = {"treatment": None, "cost": Decimal(0), "margin": Decimal(0)}
+
+
+def ways_of(row: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What can be done for the customer, by treatment: cost and margin."""
+    if row["block_reason"]:
+        return {}
+    full = "high_touch" if row["is_high_touch"] else "standard"
+    columns = {
+        full: ("total_cost", "incremental_margin", "is_capped"),
+        "low_touch": ("low_touch_total_cost", "low_touch_incremental_margin", "is_low_touch_capped"),
+    }
+    return {
+        name: {"treatment": name, "cost": row[cost], "margin": row[margin]}
+        for name, (cost, margin, capped) in columns.items()
+        if row[cost] is not None and not row[capped]
+    }
+
+
+def person_gain(ways: dict[str, dict[str, Any]]) -> Decimal:
+    """What a person adds to the net margin over the best without one."""
+    if "high_touch" not in ways:
         return Decimal(0)
-    bits = np.array(list(product((0, 1), repeat=len(ways))))
-    costs = bits @ np.array([int(way["cost"] / FOUR) for way in ways])
-    values = bits @ np.array([int(way[value] / FOUR) for way in ways])
-    return int(values[costs <= int(budget / FOUR)].max()) * FOUR
+    return net(ways["high_touch"]) - max(net(ways.get("low_touch", NOTHING)), Decimal(0))
+
+
+def envelope(customer: str, ways: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """From no treatment by the steepest rise of the margin per cost to the best net margin; of equally
+    steep ones to the larger net margin, then without a person."""
+    at, steps = NOTHING, []
+    while better := [way for way in ways if net(way) > net(at)]:
+        to = max(
+            better,
+            key=lambda way: (
+                ratio(way["cost"] - at["cost"], way["margin"] - at["margin"]),
+                net(way),
+                way["treatment"] == "low_touch",
+            ),
+        )
+        step = {"customer_id": customer, "step_number": len(steps) + 1, "treatment": to["treatment"]}
+        steps.append(step | {name: to[name] - at[name] for name in ("cost", "margin")} | {"to": to})
+        at = to
+    return steps
+
+
+def expected_steps(options: pd.DataFrame, capacity: int | None) -> list[dict[str, Any]]:
+    """Every step that pays, in the order of the plan."""
+    ways = {row["customer_id"]: ways_of(row) for row in options.to_dict("records")}
+    gains = {customer: person_gain(own) for customer, own in ways.items()}
+    people = sorted((c for c, gain in gains.items() if gain > 0), key=lambda c: (-gains[c], c))
+    for customer in people[capacity:] if capacity is not None else []:
+        del ways[customer]["high_touch"]
+    steps = [step for customer, own in ways.items() for step in envelope(customer, [*own.values()])]
+    return sorted(
+        steps,
+        key=lambda step: (
+            -ratio(step["cost"], step["margin"]),
+            -step["margin"],
+            step["customer_id"],
+        ),
+    )
+
+
+def is_worth(way: dict[str, Any], own: list[dict[str, Any]]) -> bool:
+    by_treatment = {other["treatment"]: other for other in own}
+    return way["treatment"] == "low_touch" or person_gain(by_treatment) > 0
+
+
+def best_by_budget(customers: list[list[tuple[int, int]]]) -> tuple[np.ndarray, np.ndarray]:
+    """Ascending costs, and the largest value that any choice of one way or none per customer has at no
+    more than the cost. Choices that cost no less and bring no more than another are dropped."""
+    costs, values = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
+    for ways in customers:
+        costs = np.concatenate([costs, *(costs + cost for cost, _ in ways)])
+        values = np.concatenate([values, *(values + value for _, value in ways)])
+        order = np.lexsort((-values, costs))
+        costs, values = costs[order], values[order]
+        best = np.maximum.accumulate(values)
+        kept = np.concatenate([[True], best[1:] > best[:-1]])
+        costs, values = costs[kept], values[kept]
+    return costs, values
+
+
+def units(amount: Decimal) -> int:
+    return int(amount / FOUR)
+
+
+def check_against_the_best(options: pd.DataFrame, steps: list[dict[str, Any]]) -> int:
+    """At every budget at which something changes, just before and in between: never overspent, and at
+    most the first step left out is lost against trying every choice. How often something is lost."""
+    ways = [list(ways_of(row).values()) for row in options.to_dict("records")]
+    # By net margin any choice; by margin any that pays, a person only for what a person adds.
+    paying = [
+        [way for way in own if net(way) > 0 and (len(own) == 1 or is_worth(way, own))] for own in ways
+    ]
+    allowed = {"net": (ways, net), "margin": (paying, lambda way: way["margin"])}
+    best = {
+        name: best_by_budget([[(units(way["cost"]), units(value(way))) for way in own] for own in choices])
+        for name, (choices, value) in allowed.items()
+    }
+    sums = np.cumsum([0, *(units(step["cost"]) for step in steps)])
+    spread = np.linspace(0, sums[-1] + 10_000, 60).astype(np.int64)
+    losses = 0
+    for budget in sorted({0, *sums, *(sums[1:] - 1).clip(0), *spread}):
+        taken = int((sums[1:] <= budget).sum())
+        assert sums[taken] <= budget
+        for name, (_, value) in allowed.items():
+            costs, values = best[name]
+            most = values[np.searchsorted(costs, budget, side="right") - 1]
+            loss = most - sum(units(value(step)) for step in steps[:taken])
+            limit = units(value(steps[taken])) if taken < len(steps) else 0
+            assert 0 <= loss <= limit, (name, budget, loss, limit)
+            losses += loss > 0
+    return losses
+
+
+def expected_reason(row: dict[str, Any], has_place: bool) -> str:
+    """Why a customer without a step is not treated."""
+    if row["block_reason"]:
+        return row["block_reason"]
+    if not has_place and person_gain(ways_of(row)) > 0:
+        return "beyond_capacity"
+    free = ways_of(row | {"is_capped": False, "is_low_touch_capped": False})
+    waits = any(net(way) > 0 for name, way in free.items() if name not in ways_of(row))
+    return "contacted_too_recently" if waits else "unprofitable"
+
+
+LEVELS = {"standard": 1, "low_touch": 1, "high_touch": 2}
 
 
 @builds(*[on(target, build_plans) for target in ENGINES])
@@ -158,67 +286,84 @@ def test_plans_of_generated_cases(built):
     options, found = built
     options = dict(iter(options.groupby("policy_code")))
     assert len(options) > 40
-    over, cut = 0, 0
+    seen = dict.fromkeys(("lost", "second step", "at once", "beyond_capacity"), 0)
     for (budget, capacity), tables in found.items():
         plans = dict(iter(tables["plan"].groupby("policy_code")))
+        ranked = tables["steps"][tables["steps"]["plan_rank"].notna()]
+        ranked = dict(iter(ranked.sort_values("plan_rank").groupby("policy_code")))
         assert set(plans) == set(options)
         for code, rows in options.items():
             plan = plans[code].set_index("customer_id")
             assert sorted(plan.index) == sorted(rows["customer_id"])
-            ways = expected_plan(rows, capacity)
-            spent, treated, first_excluded = Decimal(0), [], None
-            for rank, way in enumerate(ways, 1):
-                line = plan.loc[way["customer_id"]]
-                assert line["plan_rank"] == rank, (budget, capacity, code)
-                assert line["treatment"] == way["treatment"]
-                assert (line["total_cost"], line["incremental_margin"]) == (way["cost"], way["margin"])
-                spent += way["cost"]
-                assert line["cumulative_cost"] == spent
+            steps = expected_steps(rows, capacity)
+            lines = ranked[code].to_dict("records") if code in ranked else []
+            assert len(lines) == len(steps), (budget, capacity, code)
+            spent, treated = Decimal(0), {}
+            for rank, (line, step) in enumerate(zip(lines, steps), 1):
+                spent += step["cost"]
                 fits = budget is None or spent <= Decimal(str(budget))
-                assert bool(line["is_treated"]) == fits
-                assert line["exclusion_reason"] == (None if fits else "over_budget")
+                expected = (rank, *(step[name] for name in ("customer_id", "step_number", "treatment")))
+                columns = ("plan_rank", "customer_id", "step_number", "treatment")
+                assert tuple(line[name] for name in columns) == expected, (budget, capacity, code)
+                assert (line["step_cost"], line["step_margin"]) == (step["cost"], step["margin"])
+                assert line["cumulative_cost"] == spent and bool(line["is_taken"]) == fits
                 if fits:
-                    treated.append(way)
-                elif first_excluded is None:
-                    first_excluded = way
-            others = plan.drop([way["customer_id"] for way in ways])
-            assert not others["is_treated"].any() and others["exclusion_reason"].notna().all()
-            assert others["plan_rank"].isna().all()
+                    treated[step["customer_id"]] = step["to"]
+                seen["second step"] += step["step_number"] == 2
+                seen["at once"] += (step["step_number"], step["treatment"]) == (1, "high_touch")
+            first = {step["customer_id"]: step["to"] for step in reversed(steps)}
+            for row in rows.to_dict("records"):
+                customer = row["customer_id"]
+                line = plan.loc[customer]
+                own = treated.get(customer, first.get(customer))
+                assert bool(line["is_treated"]) == (customer in treated)
+                if own is None:
+                    reason = expected_reason(row, capacity is None)
+                    assert line["exclusion_reason"] == reason, (code, customer)
+                    assert line["plan_rank"] is None or pd.isna(line["plan_rank"])
+                    seen["beyond_capacity"] += reason == "beyond_capacity"
+                    continue
+                assert line["exclusion_reason"] == (None if customer in treated else "over_budget")
+                shown = tuple(line[name] for name in ("treatment", "total_cost", "incremental_margin"))
+                assert shown == (own["treatment"], own["cost"], own["margin"]), (budget, code)
+                most = [step["to"] for step in steps if step["customer_id"] == customer][-1]
+                full = (line["full_cost"], line["full_incremental_margin"])
+                assert full == (most["cost"], most["margin"])
+            planned = plan[plan["is_treated"].astype(bool)]
+            assert budget is None or planned["total_cost"].sum() <= Decimal(str(budget))
             if capacity is not None:
-                assert (plan["treatment"][plan["is_treated"]] == "high_touch").sum() <= capacity
-                cut += int((plan["exclusion_reason"] == "beyond_capacity").sum())
-            if budget is None:
-                continue
-            limit = Decimal(str(budget))
-            cost = sum((way["cost"] for way in treated), Decimal(0))
-            assert cost <= limit
-            # Against trying every choice: at most the first who did not fit is lost.
-            if capacity is None and code != "current":
-                for way in ways:
-                    way["net"] = way["margin"] - way["cost"]
-                for value in ("margin", "net"):
-                    loss = best_margin(ways, limit, value) - sum(way[value] for way in treated)
-                    allowed = first_excluded[value] if first_excluded else Decimal(0)
-                    assert 0 <= loss <= allowed + Decimal("1e-6"), (budget, code, value)
-                    over += loss > 0
-    assert over > 5 and cut > 5, "the cases never lose anything or never meet the capacity"
+                assert (planned["treatment"] == "high_touch").sum() <= capacity
+            # Without a limit of the budget: every budget at once.
+            if (budget, capacity) == (None, None) and code != "current":
+                seen["lost"] += check_against_the_best(rows, steps)
+    assert min(seen.values()) > 5, seen
 
-    # Nested: whoever a budget treats, a larger one treats too, in the same way.
+    # Ten mails net 15 where two calls would net 2.
+    mails = expected_steps(options["mails"], None)
+    assert [step["treatment"] for step in mails] == ["low_touch"] * 10
+    assert sum(net(step) for step in mails) == 15 and sum(step["cost"] for step in mails) == 10
+
+    # Nested: whoever a budget treats, a larger one treats too, with a person where there was one.
+    # And monotone: no larger budget is expected to earn less.
     for smaller, larger in zip(BUDGETS, (*BUDGETS[1:], None), strict=True):
-        sets = []
+        levels, earned = [], []
         for budget in (smaller, larger):
             plan = found[budget, None]["plan"]
             plan = plan[plan["is_treated"].astype(bool)]
-            sets.append(set(zip(plan["policy_code"], plan["customer_id"], plan["treatment"])))
-        assert sets[0] <= sets[1]
+            keys = zip(plan["policy_code"], plan["customer_id"])
+            levels.append(dict(zip(keys, plan["treatment"].map(LEVELS))))
+            gains = (plan["incremental_margin"] - plan["total_cost"]).groupby(plan["policy_code"])
+            earned.append(gains.sum())
+        assert all(levels[1].get(key, 0) >= level for key, level in levels[0].items())
+        assert all(earned[1].get(code, 0) >= value for code, value in earned[0].items())
 
 
 @builds(*[on(target, build_plans) for target in ENGINES])
 def test_the_curve_is_the_plan_at_every_budget(built):
     options, found = built
-    ways = expected_plan(options[options["policy_code"] == "current"], None)
-    assert len(ways) > 20
-    sums = np.cumsum([way["cost"] for way in ways])
+    steps = expected_steps(options[options["policy_code"] == "current"], None)
+    assert len(steps) > 20 and any(step["step_number"] == 2 for step in steps)
+    sums = np.cumsum([step["cost"] for step in steps])
     for (budget, capacity), tables in found.items():
         if capacity is not None:
             continue
@@ -228,19 +373,21 @@ def test_the_curve_is_the_plan_at_every_budget(built):
         assert curve.loc["asked", "budget"] == asked
         assert curve.loc["step 20", "budget"] == sums[-1] and curve.loc["step 00", "budget"] == 0
         for point, line in curve.iterrows():
-            inside = [way for way, spent in zip(ways, sums) if spent <= line["budget"]]
-            assert line["treated_count"] == len(inside), point
-            assert line["spend"] == sum((way["cost"] for way in inside), Decimal(0))
+            inside = [step for step, spent in zip(steps, sums) if spent <= line["budget"]]
+            assert line["treated_count"] == len({step["customer_id"] for step in inside}), point
+            persons = sum(step["treatment"] == "high_touch" for step in inside)
+            assert line["high_touch_count"] == persons, point
+            assert line["spend"] == sum((step["cost"] for step in inside), Decimal(0))
             assert line["spend"] <= line["budget"]
-            assert line["incremental_margin"] == sum((way["margin"] for way in inside), Decimal(0))
-            for column, way in (
+            assert line["incremental_margin"] == sum((step["margin"] for step in inside), Decimal(0))
+            for column, step in (
                 ("last_treated_return", inside[-1] if inside else None),
-                ("first_excluded_return", ways[len(inside)] if len(inside) < len(ways) else None),
+                ("first_excluded_return", steps[len(inside)] if len(inside) < len(steps) else None),
             ):
-                if way is None or not way["cost"]:
+                if step is None or not step["cost"]:
                     assert pd.isna(line[column]), (point, column)
                 else:
-                    assert abs(line[column] - float(way["margin"] / way["cost"])) < 1e-8
+                    assert abs(line[column] - float(step["margin"] / step["cost"])) < 1e-8
 
 
 # ---------------------------------------------------------------------------------------------
@@ -279,6 +426,36 @@ def change_cells(project: Project) -> None:
         handle.write(f"{WHAT_IF}\n")
 
 
+# Experiments from elsewhere: code, segment, days before the last sale, arms, and whether those who came
+# back are more (True) or less (False) often in an arm than in the control.
+EXPERIMENTS = (
+    ("spring", "loyal_customers", 200, ("mail", "letter"), True),
+    ("spring", "at_risk", 200, ("mail", "letter"), False),
+    ("autumn", "loyal_customers", 320, ("mail",), True),
+)
+HORIZON = 90
+
+
+def came_back(sales: pd.DataFrame, day: dt.date) -> set[str]:
+    inside = (sales["sale_date"] >= day) & (sales["sale_date"] < day + dt.timedelta(HORIZON))
+    return set(sales["customer_id"][inside])
+
+
+def assigned(sales: pd.DataFrame) -> list[tuple[Any, ...]]:
+    """Customers of the shop in the experiments, as if drawn before; what they did is known already."""
+    random = np.random.default_rng(4)
+    rows = []
+    for number, (code, segment, ago, arms, helps) in enumerate(EXPERIMENTS):
+        day = max(sales["sale_date"]) - dt.timedelta(ago)
+        back = came_back(sales, day)
+        known = sorted(set(sales["customer_id"][sales["sale_date"] < day]))
+        for customer in known[number % 2 :: 2]:
+            treated = random.random() < (0.7 if (customer in back) == helps else 0.45)
+            arm = str(random.choice(arms)) if treated else "control"
+            rows.append((code, customer, arm, arm == "control", day, segment))
+    return rows
+
+
 def build_budget(project: Project) -> dict[str, pd.DataFrame]:
     sales = shop(700, 33, orders_a_year=5)
     project.land(
@@ -298,8 +475,10 @@ def build_budget(project: Project) -> dict[str, pd.DataFrame]:
     )
     last = max(sales["sale_date"])
     contacts = [
-        (str(at), "m", name, last - dt.timedelta(at % 40), "email")
-        for at, name in enumerate(names[::6])
+        (f"{at} {ago}", "m", name, last - dt.timedelta(ago), "email")
+        for start, days in ((0, None), (1, (22, 25, 28)), (2, (16, 20)))
+        for at, name in enumerate(names[start::6])
+        for ago in days or (at % 40,)
     ]
     project.land(
         "fact_campaign_contacts",
@@ -307,12 +486,19 @@ def build_budget(project: Project) -> dict[str, pd.DataFrame]:
         dict.fromkeys(["contact_id", "campaign_id", "customer_id", "channel"], "varchar")
         | {"contacted_at": "date"},
     )
+    assignments = object_frame(
+        ["experiment_code", "customer_id", "arm", "is_control", "assigned_at", "segment_code"],
+        assigned(sales),
+    )
+    types = dict.fromkeys(assignments, "varchar") | {"is_control": "boolean", "assigned_at": "date"}
+    project.land("fact_experiment_assignments", assignments, types)
     change_cells(project)
     settings = {
         "latest_plausible_date": "2030-01-01",
         "history_periods": 12,
         "using_customers": True,
         "using_campaign_contacts": True,
+        "using_experiment_assignments": True,
         "retention_budget": BUDGET,
         "high_touch_capacity": CAPACITY,
     }
@@ -329,7 +515,8 @@ def build_budget(project: Project) -> dict[str, pd.DataFrame]:
     }
     for name in ("int_retained_values", "int_treatment_options", "int_audience_candidates"):
         found[name] = project.read(f"rfm_intermediate.{name}")
-    for seed in ("strategy_policy", "channel_costs"):
+    found |= {"sales": sales, "assignments": assignments}
+    for seed in ("strategy_policy", "channel_costs", "audience_definitions"):
         found[seed] = pd.read_csv(project.seeds / f"{seed}.csv", dtype=str, keep_default_na=False)
     found["people"] = pd.DataFrame(people, columns=["customer_id", "email", "consent", "internal"])
     found["contacts"] = pd.DataFrame(contacts, columns=["id", "c", "customer_id", "day", "channel"])
@@ -348,16 +535,61 @@ def build_budget(project: Project) -> dict[str, pd.DataFrame]:
     return found
 
 
+def strategies_of(found: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    policy = found["strategy_policy"]
+    return policy[policy["segment_scheme"] == "lifecycle"].set_index("segment_code")
+
+
+def measured_rates(found: dict[str, pd.DataFrame]) -> dict[str, dict[str, float]]:
+    """Save rates that the experiments measured, by segment: the lift by 1 minus the retention of the
+    control. Arms of one experiment are averaged by precision and are as precise as the best of them;
+    experiments are pooled by precision; the mean is drawn to the assumption."""
+    rows, assumed = found["assignments"], strategies_of(found)["expected_save_rate"].astype(float)
+    measured: dict[str, list[tuple[float, float]]] = {}
+    for (_, segment, day), members in rows.groupby(["experiment_code", "segment_code", "assigned_at"]):
+        back = members["customer_id"].isin(came_back(found["sales"], day))
+        size, count = members.groupby("arm").size(), back.groupby(members["arm"]).sum()
+        lapsing = 1 - count["control"] / size["control"]
+        arms = []
+        for arm in size.index.drop("control"):
+            both = [count[arm], size[arm], count["control"], size["control"]]
+            assert min(both[0], both[2], both[1] - both[0], both[3] - both[2]) >= 10, "too few to judge"
+            low, high = confint_proportions_2indep(*both, method="newcomb", compare="diff")
+            lift = both[0] / both[1] - both[2] / both[3]
+            arms.append((lift / lapsing, (high - low) / 2 / 1.959963984540054 / lapsing))
+        precision = np.array([error**-2 for _, error in arms])
+        mean = np.average([rate for rate, _ in arms], weights=precision)
+        measured.setdefault(segment, []).append((mean, min(error for _, error in arms)))
+    found_rates = {}
+    for segment, experiments in measured.items():
+        precision = np.array([error**-2 for _, error in experiments])
+        rate = np.average([rate for rate, _ in experiments], weights=precision)
+        prior = max(assumed[segment], 0.02) ** 2
+        weight = prior / (prior + 1 / precision.sum())
+        used = min(max(weight * rate + (1 - weight) * assumed[segment], 0), 1)
+        found_rates[segment] = {
+            "measured_save_rate": rate,
+            "measured_standard_error": precision.sum() ** -0.5,
+            "measured_weight": weight,
+            "experiment_count": len(experiments),
+            "save_rate": used,
+        }
+    return found_rates
+
+
 def derived(found: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Margin, cost and obstacle of every customer, from the definitions."""
-    policy = found["strategy_policy"]
-    policy = policy[policy["segment_scheme"] == "lifecycle"].set_index("segment_code")
+    policy = strategies_of(found)
+    rates = measured_rates(found)
     costs = found["channel_costs"].set_index("channel")
     chances = found["customer_propensity"].set_index("customer_id")
     share = found["int_retained_values"].set_index("frequency_score")["year_share"].astype(float)
     people = found["people"].set_index("customer_id")
-    last_contact = found["contacts"].groupby("customer_id")["day"].max()
+    contact_days = found["contacts"].groupby("customer_id")["day"].agg(list)
+    # Who fits which list; whether a list has reached its limit is derived here.
+    limits = found["audience_definitions"].set_index("audience_code")
     lists = found["int_audience_candidates"]
+    lists = {key: own for key, own in lists.groupby(["customer_id", "channel"])}
     rows = []
     for row in found["customer_segments"].itertuples():
         strategy = policy.loc[row.segment_code]
@@ -399,9 +631,9 @@ def derived(found: dict[str, pd.DataFrame]) -> pd.DataFrame:
         blocks = [why_not(way) for way in ways]
         channel = next((way for way, block in zip(ways, blocks) if not block), None)
         high = strategy["is_high_touch"] == "true"
-        save = float(strategy["expected_save_rate"])
+        save = rates.get(row.segment_code, {}).get("save_rate", float(strategy["expected_save_rate"]))
         cost = costing(channel, save, high) if channel else None
-        low_cost = low_margin = None
+        low = low_cost = low_margin = None
         if high:
             low = next(
                 (
@@ -416,12 +648,25 @@ def derived(found: dict[str, pd.DataFrame]) -> pd.DataFrame:
                 low_cost = costing(low, save * factor, False)
                 low_margin = (1 - p) * save * factor * value
         suppressed = strategy["is_suppressed"] == "true"
-        own = lists[(lists["customer_id"] == row.customer_id) & (lists["channel"] == channel)]
-        recent = row.customer_id in last_contact.index and (
-            row.as_of_date - last_contact[row.customer_id]
-        ).days < int(strategy["contact_cadence_days"] or 0)
-        recent = recent or (
-            len(own) > 0 and (own["suppression_reason"] == "contacted_too_recently").all()
+        days = contact_days.get(row.customer_id, [])
+
+        def is_capped(channel: str | None, row=row, days=days) -> bool:
+            """A list would take the customer but for its limit, and no other one does."""
+            own = lists.get((row.customer_id, channel))
+            if own is None:
+                return False
+            full = []
+            for line in own.itertuples():
+                if line.trigger_date is None or row.last_order_date < line.trigger_date:
+                    limit = limits.loc[line.audience_code]
+                    window = dt.timedelta(int(limit["contact_window_days"]))
+                    recent = sum(day >= row.as_of_date - window for day in days)
+                    full.append(recent >= int(limit["max_contacts"]))
+            return len(full) > 0 and all(full)
+
+        capped, low_capped = is_capped(channel), is_capped(low)
+        resting = any(
+            (row.as_of_date - day).days < int(strategy["contact_cadence_days"] or 0) for day in days
         )
         block = None
         if person["internal"]:
@@ -430,9 +675,9 @@ def derived(found: dict[str, pd.DataFrame]) -> pd.DataFrame:
             block = "suppressed_segment"
         elif channel is None:
             block = blocks[0]
-        elif recent:
+        elif resting or (capped and (low is None or low_capped)):
             block = "contacted_too_recently"
-        elif cost is None and low_cost is None:
+        elif (cost is None or capped) and (low_cost is None or low_capped):
             block = "cost_unknown"
         rows.append(
             {
@@ -446,6 +691,8 @@ def derived(found: dict[str, pd.DataFrame]) -> pd.DataFrame:
                 "low_cost": low_cost,
                 "low_margin": low_margin,
                 "block": block,
+                "is_capped": capped,
+                "is_low_touch_capped": low_capped,
                 "reachable": not person["internal"] and not suppressed and channel is not None,
             }
         )
@@ -472,6 +719,8 @@ def test_options_of_a_shop_are_derived_again(built):
         reasons.add(row["block"])
         assert found["channel"] == row["channel"], customer
         assert bool(found["is_reachable"]) == row["reachable"]
+        for flag in ("is_capped", "is_low_touch_capped"):
+            assert bool(found[flag]) == row[flag], (customer, flag)
         for name, column in {
             "lapse": "lapse_probability",
             "value": "value_given_retention",
@@ -485,6 +734,11 @@ def test_options_of_a_shop_are_derived_again(built):
         *(None, "internal_customer", "suppressed_segment", "opted_out", "no_address"),
         *("contacted_too_recently", "cost_unknown"),
     }
+    # Called too often, but a mail may still go out.
+    no_call = expected[(expected["is_capped"] == True) & expected["block"].isna()]  # noqa: E712
+    assert len(no_call) > 2 and no_call["low_cost"].notna().all()
+    plan = built["retention_budget_plan"].set_index("customer_id").loc[no_call.index]
+    assert set(plan["treatment"][plan["is_treated"].astype(bool)]) <= {"low_touch"}
 
 
 @builds(*[on(target, build_budget) for target in ENGINES])
@@ -559,8 +813,54 @@ def test_upside_and_budget_by_segment_add_up(built):
     review = built["segment_review"].set_index("segment_key")
     assert review.loc["lifecycle:promising", "proposal"] == "cut"
     assert review.loc["lifecycle:lost", "proposal"] == "hold"
-    assert ((review["review_due_date"] >= review["as_of_date"])).all()
-    assert ((review["last_review_date"] < review["as_of_date"])).all()
+    assert review.loc["lifecycle:at_risk", "proposal"] == "stop"
+
+    # Reviews fall at equal distances from the first order on; those up to the last first of a month
+    # before today are done.
+    first = min(built["sales"]["sale_date"])
+    done = (review["as_of_date"].iloc[0] - dt.timedelta(1)).replace(day=1)
+    for line in review.to_dict("records"):
+        cadence = line["review_cadence_days"]
+        last = first + dt.timedelta((done - first).days // cadence * cadence)
+        due = last + dt.timedelta(cadence)
+        assert (line["last_review_date"], line["review_due_date"]) == (last, due)
+        assert bool(line["is_due"]) == (due <= line["as_of_date"])
+        assert line["days_until_due"] == (due - line["as_of_date"]).days
+    assert review["is_due"].nunique() == 2
+
+
+@builds(*[on(target, build_budget) for target in ENGINES])
+def test_what_experiments_measure_reaches_upside_and_review(built):
+    rates = measured_rates(built)
+    assert set(rates) == {"loyal_customers", "at_risk"}
+    assert rates["loyal_customers"]["experiment_count"] == 2
+    upside = built["segment_upside"].set_index("segment_code")
+    assert set(upside.index[upside["save_rate_source"] == "measured"]) == set(rates)
+    for segment, figures in rates.items():
+        for column, figure in figures.items():
+            assert same(upside.loc[segment, column], figure, 1e-6), (segment, column)
+    others = upside.drop(list(rates))
+    assert (others["save_rate"] == others["assumed_save_rate"]).all()
+    assert (others["measured_weight"] == 0).all() and others["measured_save_rate"].isna().all()
+
+    # Measured gain moves the assumption up, measured harm to nothing: nobody is treated there.
+    loyal, at_risk = upside.loc["loyal_customers"], upside.loc["at_risk"]
+    assert loyal["assumed_save_rate"] < loyal["save_rate"] < loyal["measured_save_rate"]
+    assert 0 < loyal["measured_weight"] < 1 and at_risk["upside"] == 0 == at_risk["save_rate"]
+    plan = built["retention_budget_plan"]
+    assert not plan["is_treated"][plan["segment_key"] == "lifecycle:at_risk"].any()
+    review = built["segment_review"].set_index("segment_key")
+    for segment, figures in rates.items():
+        line = review.loc[f"lifecycle:{segment}"]
+        for side, sign in (("low", -1), ("high", 1)):
+            bound = sign * 1.959963984540054 * figures["measured_standard_error"]
+            bound += figures["measured_save_rate"]
+            assert same(line[f"measured_save_rate_{side}"], bound, 1e-6)
+    stopped, kept = review.loc["lifecycle:at_risk"], review.loc["lifecycle:loyal_customers"]
+    assert stopped["measured_save_rate_high"] < 0 and stopped["proposal"] == "stop"
+    assert stopped["proposal_reason"].startswith("Measured: the strategy saves nobody")
+    assert kept["proposal"] in ("raise", "hold")
+    assert kept["proposal_reason"].endswith("(save rate measured)")
 
 
 @builds(*[on(target, build_budget) for target in ENGINES])

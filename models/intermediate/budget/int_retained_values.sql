@@ -4,7 +4,8 @@
 -- too much for customers with few orders on CDNOW. `year_share` takes that off, as seen at the date
 -- about a year ago: revenue of a retained customer minus that of one who was not, in parts of all
 -- revenue per retained customer. A score with fewer than 50 customers of either kind takes the
--- share of the whole base, and 1 if that has too few.
+-- share of the whole base, and 1 if that has too few: then the value is too high, nearly
+-- twice on CDNOW, and `is_measured` says so.
 {%- set double = type_double() %}
 {%- set days_after = dbt.datediff('year_dates.as_of_date', 'orders.sale_date', 'day') | trim %}
 with
@@ -125,5 +126,6 @@ select
                 ~ ' / ((retained_revenue + lapsed_revenue) / retained_count), 0), 1)'
             ) }}
         else 1
-    end as year_share
+    end as year_share,
+    coalesce(retained_revenue + lapsed_revenue > 0, false) as is_measured
 from chosen

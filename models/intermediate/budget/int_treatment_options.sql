@@ -128,7 +128,8 @@ last_contacts as (
 
 ),
 
--- Every list of the channel that the customer fits has reached its limit of contacts.
+-- A list of the channel has reached its limit of contacts, and no other list of it would take the
+-- customer.
 capped as (
 
     select
@@ -136,7 +137,9 @@ capped as (
         channel
     from {{ ref('int_audience_candidates') }}
     group by customer_id, channel
-    having min(case when suppression_reason = 'contacted_too_recently' then 1 else 0 end) = 1
+    having
+        max(case when suppression_reason = 'contacted_too_recently' then 1 else 0 end) = 1
+        and max(case when suppression_reason is null then 1 else 0 end) = 0
 
 ),
 
@@ -188,7 +191,8 @@ joined as (
         end as expected_basket,
         coalesce(margins.margin_rate, cast({{ var('margin_rate') }} as {{ double }}))
             as margin_rate,
-        retained_values.year_share
+        retained_values.year_share,
+        coalesce(retained_values.is_measured, false) as is_year_share_measured
     from customers
     inner join policies
         on customers.segment_key = policies.segment_key
@@ -244,6 +248,7 @@ treatments as (
     select
         with_channels.*,
         capped.customer_id is not null as is_capped,
+        low_touch_capped.customer_id is not null as is_low_touch_capped,
         {{ unit_money('with_channels.expected_basket') }} as basket_amount,
         {{ unit_money(
             'with_channels.margin_rate * with_channels.expected_revenue / with_channels.divisor'
@@ -269,6 +274,10 @@ treatments as (
         on
             with_channels.customer_id = capped.customer_id
             and with_channels.channel = capped.channel
+    left join capped as low_touch_capped
+        on
+            with_channels.customer_id = low_touch_capped.customer_id
+            and with_channels.low_touch_channel = low_touch_capped.channel
 
 ),
 
@@ -299,7 +308,8 @@ valued as (
                 treatments.contact_cadence_days is not null
                 and treatments.as_of_date < {{ rest_ends }}
                 then true
-            else treatments.is_capped
+            when treatments.low_touch_channel is null then treatments.is_capped
+            else treatments.is_capped and treatments.is_low_touch_capped
         end as is_contacted_too_recently
     from treatments
 
@@ -355,6 +365,9 @@ select
     low_touch_incremental_margin,
     is_high_touch,
     is_suppressed,
+    is_capped,
+    is_low_touch_capped,
+    value_12m is not null and not is_year_share_measured as is_value_12m_in_full,
     not is_internal and not is_suppressed and channel is not null as is_reachable,
     case
         when is_internal then 'internal_customer'
@@ -364,6 +377,9 @@ select
         when is_contacted_too_recently then 'contacted_too_recently'
         when purchase_probability is null then 'no_probability'
         when value_given_retention is null then 'value_unknown'
-        when total_cost is null and low_touch_total_cost is null then 'cost_unknown'
+        when
+            (total_cost is null or is_capped)
+            and (low_touch_total_cost is null or is_low_touch_capped)
+            then 'cost_unknown'
     end as block_reason
 from measured

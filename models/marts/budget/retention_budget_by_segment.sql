@@ -1,7 +1,7 @@
 -- Grain: one row per segment of the active scheme: what the plan spends there and expects of it,
 -- next to what current_budget_allocation.csv says is spent today. No list says whom today's money
--- reaches, so it is spread evenly over all who can be treated, as the plan would treat them; what
--- is more than that costs brings nothing.
+-- reaches, so it is spread evenly over all who can be treated, as the plan without a limit would
+-- treat them; what is more than that costs brings nothing.
 {%- set double = type_double() %}
 {%- set total = type_unit_money_total() %}
 with
@@ -55,15 +55,31 @@ totals as (
         sum(case when is_treated and treatment = 'high_touch' then 1 else 0 end)
             as high_touch_count,
         sum(case when is_treated and treatment = 'low_touch' then 1 else 0 end) as low_touch_count,
-        sum(case when plan_rank is not null then total_cost else 0 end) as profitable_cost,
+        sum(
+            case
+                when is_treated and treatment = 'low_touch' and upgrade_rank is not null then 1
+                else 0
+            end
+        ) as upgrade_over_budget_count,
+        sum(case when plan_rank is not null then full_cost else 0 end) as profitable_cost,
         sum(case when is_treated then total_cost else 0 end) as planned_cost,
         sum(case when is_treated then incremental_margin else 0 end) as planned_incremental_margin,
-        min(case when is_treated then return_on_cost end) as last_treated_return,
-        max(case when plan_rank is not null and not is_treated then return_on_cost end)
-            as first_excluded_return,
-        sum(case when is_treatable then total_cost end) as treatable_cost,
-        sum(case when is_treatable then incremental_margin end) as treatable_incremental_margin
+        sum(case when is_treatable then full_cost end) as treatable_cost,
+        sum(case when is_treatable then full_incremental_margin end)
+            as treatable_incremental_margin
     from treatable
+    group by segment_key
+
+),
+
+returns as (
+
+    select
+        segment_key,
+        min(case when is_taken then return_on_cost end) as last_treated_return,
+        max(case when not is_taken then return_on_cost end) as first_excluded_return
+    from {{ ref('int_budget_steps') }}
+    where policy_code = 'current' and plan_rank is not null
     group by segment_key
 
 ),
@@ -88,11 +104,12 @@ joined as (
         coalesce(totals.treated_count, 0) as treated_count,
         coalesce(totals.high_touch_count, 0) as high_touch_count,
         coalesce(totals.low_touch_count, 0) as low_touch_count,
+        coalesce(totals.upgrade_over_budget_count, 0) as upgrade_over_budget_count,
         coalesce(totals.profitable_cost, 0) as profitable_cost,
         coalesce(totals.planned_cost, 0) as planned_cost,
         coalesce(totals.planned_incremental_margin, 0) as planned_incremental_margin,
-        totals.last_treated_return,
-        totals.first_excluded_return,
+        returns.last_treated_return,
+        returns.first_excluded_return,
         allocation.amount as allocated_amount,
         coalesce(totals.treatable_cost, 0) as treatable_cost,
         coalesce(totals.treatable_incremental_margin, 0) as treatable_incremental_margin,
@@ -112,6 +129,8 @@ joined as (
         on 1 = 1
     left join totals
         on segments.segment_key = totals.segment_key
+    left join returns
+        on segments.segment_key = returns.segment_key
     left join allocation
         on segments.segment_key = allocation.segment_key
 
@@ -138,22 +157,26 @@ select
     segment_name,
     action_priority,
     display_order,
-    case
-        when allocated_amount > 0 and treatable_count = 0
-            then 'Nobody here can be treated: the money allocated brings nothing'
-        when allocated_amount > treatable_cost
-            then 'More is allocated than treating everybody costs'
-        when allocated_amount > profitable_cost
-            then 'More is allocated than treating all for whom it pays costs'
-        when allocated_amount < planned_cost then 'The plan spends more here'
-        when allocated_amount > planned_cost then 'The plan spends less here'
-    end as note,
+    {{ notes([
+        ['allocated_amount is not null',
+            "case when allocated_amount > 0 and treatable_count = 0"
+            ~ " then 'Nobody here can be treated: the money allocated brings nothing'"
+            ~ " when allocated_amount > treatable_cost"
+            ~ " then 'More is allocated than treating everybody costs'"
+            ~ " when allocated_amount > profitable_cost"
+            ~ " then 'More is allocated than treating all for whom it pays costs'"
+            ~ " when allocated_amount < planned_cost then 'The plan spends more here'"
+            ~ " when allocated_amount > planned_cost then 'The plan spends less here' end"],
+        ['treated_count > 0 and planned_cost = 0',
+            "'The treatment costs nothing (channel_costs.csv), so there is no return on cost'"],
+    ]) }} as note,
     cast(customer_count as integer) as customer_count,
     cast(treatable_count as integer) as treatable_count,
     cast(profitable_count as integer) as profitable_count,
     cast(treated_count as integer) as treated_count,
     cast(high_touch_count as integer) as high_touch_count,
     cast(low_touch_count as integer) as low_touch_count,
+    cast(upgrade_over_budget_count as integer) as upgrade_over_budget_count,
     cast(profitable_cost as {{ total }}) as profitable_cost,
     cast(planned_cost as {{ total }}) as planned_cost,
     cast(planned_incremental_margin as {{ total }}) as planned_incremental_margin,

@@ -8,12 +8,13 @@ with
 ranked as (
 
     select
-        total_cost,
-        incremental_margin,
+        step_number,
+        treatment,
+        step_cost,
+        step_margin,
         return_on_cost,
-        cumulative_cost,
-        treatment
-    from {{ ref('int_budget_plan') }}
+        cumulative_cost
+    from {{ ref('int_budget_steps') }}
     where policy_code = 'current' and plan_rank is not null
 
 ),
@@ -60,15 +61,16 @@ intervals as (
 
 ),
 
--- Every customer belongs to the smallest budget that reaches him.
+-- Every step belongs to the smallest budget that reaches it; the second one adds a person to a
+-- customer who is there already.
 added as (
 
     select
         intervals.step_number,
-        count(ranked.total_cost) as treated_count,
+        sum(case when ranked.step_number = 1 then 1 else 0 end) as treated_count,
         sum(case when ranked.treatment = 'high_touch' then 1 else 0 end) as high_touch_count,
-        sum(ranked.total_cost) as spend,
-        sum(ranked.incremental_margin) as incremental_margin,
+        sum(ranked.step_cost) as spend,
+        sum(ranked.step_margin) as incremental_margin,
         min(ranked.return_on_cost) as lowest_return,
         max(ranked.return_on_cost) as highest_return
     from intervals

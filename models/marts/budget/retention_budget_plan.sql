@@ -24,7 +24,9 @@ options as (
         customer_id,
         purchase_probability,
         margin_rate,
-        value_given_retention
+        value_12m,
+        value_given_retention,
+        is_value_12m_in_full
     from {{ ref('int_treatment_options') }}
     where policy_code = 'current'
 
@@ -44,6 +46,10 @@ select
                 "'Treated: '", "cast(cast(plan.incremental_margin as " ~ type_money() ~ ") as "
                 ~ string ~ ")", "' of margin expected for '",
                 "cast(cast(plan.total_cost as " ~ type_money() ~ ") as " ~ string ~ ")",
+                "case when plan.treatment = 'low_touch' and plan.is_beyond_capacity"
+                ~ " then '; the places with a person are taken'"
+                ~ " when plan.treatment = 'low_touch' and plan.upgrade_rank is not null"
+                ~ " then '; a person would pay, but the budget ends before' else '' end",
             ]) }}
         when 'internal_customer' then 'Internal customer'
         when 'suppressed_segment' then 'The strategy of the segment is to make no contact'
@@ -68,6 +74,16 @@ select
             ]) }}
         when 'over_budget' then 'The budget ends before'
     end as explanation,
+    {%- if var('retention_value_window') == 'year' %}
+    case
+        when options.value_given_retention is null then cast(null as {{ string }})
+        when options.value_12m is null then 'Twelve months can not be told yet: the horizon counts'
+        when options.is_value_12m_in_full
+            then 'What lapsers buy later anyway is not taken off: may be nearly twice too high'
+    end as value_note,
+    {%- else %}
+    cast(null as {{ string }}) as value_note,
+    {%- endif %}
     options.purchase_probability,
     plan.save_rate,
     cast(options.margin_rate as {{ type_double() }}) as margin_rate,
@@ -80,6 +96,8 @@ select
     cast(plan.return_on_cost as {{ type_double() }}) as return_on_cost,
     plan.plan_rank,
     plan.cumulative_cost,
+    plan.upgrade_rank,
+    plan.upgrade_cumulative_cost,
     plan.is_high_touch,
     plan.is_beyond_capacity,
     plan.is_treated

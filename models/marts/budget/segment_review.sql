@@ -1,13 +1,16 @@
 -- Grain: one row per segment of the active scheme: when its strategy is due for review, what has
 -- changed since the last time, and what to do with its budget. Nobody logs reviews, so they fall
 -- every review_cadence_days from the first order in the data on: the same data give the same days.
+-- Those up to the previous grid date count as done; the next is due from its day on, until a grid
+-- date has passed, so that no build has to hit the day.
 -- What has changed is told from the latest grid date that is not after the last review. Retention
 -- is that of the latest finished date, held against a finished date at least as long before it.
 {%- set double = type_double() %}
 {%- set string = dbt.type_string() %}
 {%- set days_of_data = dbt.datediff(
-    'first_orders.order_date', 'current_dates.as_of_date', 'day'
+    'first_orders.order_date', 'done_dates.done_until', 'day'
 ) | trim %}
+{%- set yesterday = dbt.dateadd('day', -1, 'current_dates.as_of_date') | trim %}
 {%- set last_review = dbt.dateadd(
     'day', '(cadences.review_number - 1) * cadences.review_cadence_days', 'cadences.order_date'
 ) | trim %}
@@ -30,6 +33,19 @@ grid_dates as (
     select as_of_date
     from {{ ref('int_as_of_dates') }}
     where is_grid
+
+),
+
+-- Without a grid date before the current one, those before today count as done.
+done_dates as (
+
+    select
+        current_dates.as_of_date,
+        cast(coalesce(max(grid_dates.as_of_date), {{ yesterday }}) as date) as done_until
+    from current_dates
+    left join grid_dates
+        on current_dates.as_of_date > grid_dates.as_of_date
+    group by current_dates.as_of_date
 
 ),
 
@@ -61,16 +77,16 @@ cadences as (
 
     select
         segments.*,
-        current_dates.as_of_date,
+        done_dates.as_of_date,
         first_orders.order_date,
         cast(
-            ceiling(
-                cast(greatest({{ days_of_data }}, 1) as {{ double }})
+            floor(
+                cast(greatest({{ days_of_data }}, 0) as {{ double }})
                 / segments.review_cadence_days
             ) as integer
-        ) as review_number
+        ) + 1 as review_number
     from segments
-    left join current_dates
+    left join done_dates
         on 1 = 1
     left join first_orders
         on 1 = 1
@@ -198,6 +214,7 @@ budgets as (
         treated_count,
         high_touch_count,
         low_touch_count,
+        upgrade_over_budget_count,
         profitable_cost,
         planned_cost,
         first_excluded_return,
@@ -228,6 +245,7 @@ joined as (
         budgets.treated_count,
         budgets.high_touch_count,
         budgets.low_touch_count,
+        budgets.upgrade_over_budget_count,
         budgets.profitable_cost,
         budgets.planned_cost,
         budgets.first_excluded_return,
@@ -294,6 +312,7 @@ judged as (
                 then 'pays_without_person'
             when allocated_amount is null and expected_return < 0 then 'pays_for_some'
             when treated_count < profitable_count then 'budget_ends'
+            when upgrade_over_budget_count > 0 then 'budget_ends_before_person'
             when allocated_amount < planned_cost then 'too_little'
             else 'fits'
         end as finding
@@ -340,6 +359,12 @@ worded as (
                     number_text('profitable_count - treated_count'),
                     "' customers for whom it pays'",
                 ]) }}
+            when 'budget_ends_before_person'
+                then {{ dbt.concat([
+                    "'The budget ends before a person for '",
+                    number_text('upgrade_over_budget_count'),
+                    "' customers for whom one pays'",
+                ]) }}
             when 'too_little' then 'Less is allocated than the plan spends here'
             else 'What it pays for is treated'
         end as finding_words,
@@ -362,7 +387,7 @@ select
     case
         when finding in ('harmful', 'never_pays') then 'stop'
         when finding in ('too_much', 'pays_without_person', 'pays_for_some') then 'cut'
-        when finding in ('budget_ends', 'too_little') then 'raise'
+        when finding in ('budget_ends', 'budget_ends_before_person', 'too_little') then 'raise'
         else 'hold'
     end as proposal,
     {{ dbt.concat(['finding_words', 'source_words']) }} as proposal_reason,
@@ -383,7 +408,7 @@ select
     {{ nine_digits('measured_save_rate_high') }} as measured_save_rate_high,
     save_rate,
     cast({{ days_until_due }} as integer) as days_until_due,
-    coalesce(as_of_date = review_due_date, false) as is_due,
+    coalesce(as_of_date >= review_due_date, false) as is_due,
     last_review_date,
     review_due_date,
     reference_date,

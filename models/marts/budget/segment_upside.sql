@@ -68,6 +68,7 @@ totals as (
         {% endfor %}
         sum(case when is_reachable then 1 else 0 end) as reachable_count,
         sum(case when is_reachable and total_cost is null then 1 else 0 end) as cost_unknown_count,
+        sum(case when is_value_12m_in_full then 1 else 0 end) as value_in_full_count,
         sum(case when is_reachable then incremental_margin end) as upside,
         sum(case when is_reachable then total_cost end) as treatment_cost
     from options
@@ -96,6 +97,7 @@ joined as (
         totals.value_per_saved_12m,
         coalesce(totals.reachable_count, 0) as reachable_count,
         coalesce(totals.cost_unknown_count, 0) as cost_unknown_count,
+        coalesce(totals.value_in_full_count, 0) as value_in_full_count,
         totals.upside_horizon,
         totals.upside_12m,
         totals.upside,
@@ -130,18 +132,22 @@ select
         when scored_count = 0 then 'No purchase probability is known'
         when reachable_count = 0 then 'Nobody can be reached'
         when upside is null then 'No expected revenue is known'
-        when cost_unknown_count > 0
-            then {{ dbt.concat([
+        else {{ notes([
+            ['cost_unknown_count > 0', dbt.concat([
                 "'The cost of '", number_text('cost_unknown_count'),
                 "' customers is not known (channel_costs.csv), so there is no return'",
-            ]) }}
-        {%- if var('retention_value_window') == 'year' %}
-        when upside_12m is null
-            then 'Twelve months can not be told yet: a saved customer counts with the horizon'
-        {%- endif %}
-        {%- if not is_using('customers') %}
-        else 'No customers source: all count as reachable who have not unsubscribed'
-        {%- endif %}
+            ])],
+            ['cost_unknown_count = 0 and treatment_cost = 0',
+                "'The treatment costs nothing (channel_costs.csv), so there is no return on cost'"],
+            ["upside_12m is null and '" ~ var('retention_value_window') ~ "' = 'year'",
+                "'Twelve months can not be told yet: a saved customer counts with the horizon'"],
+            ['value_in_full_count > 0',
+                "'What lapsers buy later anyway is not taken off the value of twelve months, which'"
+                ~ " || ' may be nearly twice too high: it takes 50 customers who came back about a'"
+                ~ " || ' year ago and 50 who did not'"],
+            ['not ' ~ ('true' if is_using('customers') else 'false'),
+                "'No customers source: all count as reachable who have not unsubscribed'"],
+        ]) }}
     end as note,
     cast(customer_count as integer) as customer_count,
     cast(scored_count as integer) as scored_count,
