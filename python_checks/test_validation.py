@@ -48,17 +48,78 @@ def shop(
     return object_frame(["customer_id", "sale_date", "revenue"], rows)
 
 
+def with_behaviour(sales: pd.DataFrame, seed: int) -> dict[str, pd.DataFrame]:
+    """The same shop in all its sources, {table: rows}: products of a favourite category, channels,
+    discounts, some goods sent back, and events, which come before orders and from those who like
+    mail, and to 10 people who never bought."""
+    random = np.random.default_rng(seed)
+    categories = ["garden", "kitchen", "light", None]
+    products = [(f"p{number}", f"Thing {number}", categories[number % 4]) for number in range(12)]
+    last = max(sales["sale_date"])
+    rows, events = [], []
+
+    def event(customer: str, day: dt.date, kind: str) -> None:
+        if day <= last + dt.timedelta(5):
+            events.append((f"e{len(events):06d}", customer, day, kind))
+
+    for customer, orders in sales.groupby("customer_id", sort=True):
+        favourite, channel = random.integers(4), random.integers(3)
+        saves, returns, likes_mail = random.random(3) < (0.3, 0.3, 0.4)
+        for day, revenue in zip(orders["sale_date"], orders["revenue"], strict=True):
+            number = favourite + 4 * random.integers(3) if random.random() < 0.7 else random.integers(12)
+            through = channel if random.random() < 0.8 else random.integers(3)
+            less = revenue / 3 if saves and random.random() < 0.9 else Decimal(0)
+            rows.append(
+                (customer, day, revenue, f"p{number}", f"channel {through}", round(less, 2), False)
+            )
+            if returns and random.random() < 0.4 and day + dt.timedelta(9) <= last:
+                back = (-round(revenue / 2, 2), f"p{number}", f"channel {through}", None, True)
+                rows.append((customer, day + dt.timedelta(9), *back))
+            if random.random() < 0.5:
+                event(customer, day - dt.timedelta(int(random.integers(0, 40))), "site_visit")
+        for _ in range(random.poisson(8 if likes_mail else 1)):
+            day = FIRST + dt.timedelta(int(random.integers(0, (last - FIRST).days + 10)))
+            event(customer, day, str(random.choice(["email_open", "email_click"])))
+    for number in range(10):
+        event(f"looks{number}", FIRST + dt.timedelta(40 * number), "product_view")
+    names = [*SALES_TYPES]
+    return {
+        "fact_sales": object_frame(names, rows),
+        "dim_products": object_frame(["product_id", "product_name", "category"], products),
+        "fact_engagement_events": object_frame(
+            ["event_id", "customer_id", "event_at", "event_type"], events
+        ),
+    }
+
+
+SALES_TYPES = {
+    "customer_id": "varchar",
+    "sale_date": "date",
+    "revenue": "decimal(18, 2)",
+    "product_id": "varchar",
+    "channel": "varchar",
+    "discount_amount": "decimal(18, 2)",
+    "is_return": "boolean",
+}
+# The vars to a shop that has all of these.
+BEHAVIOUR = {"using_products": True, "using_engagement_events": True}
+
+
+def land_sources(project: Project, sources: Mapping[str, pd.DataFrame]) -> None:
+    for table, rows in sources.items():
+        types = {name: SALES_TYPES.get(name, "varchar") for name in rows} | {"event_at": "date"}
+        project.land(table, rows, {name: types[name] for name in rows})
+
+
 def land_and_build(
     project: Project,
-    sales: pd.DataFrame,
+    sales: pd.DataFrame | Mapping[str, pd.DataFrame],
     command: str,
     select: str = "+validation_findings",
     **more: Any,
 ) -> Any:
-    types = {"customer_id": "varchar", "sale_date": "date", "revenue": "decimal(18, 2)"}
-    if "channel" in sales:
-        types["channel"] = "varchar"
-    project.land("fact_sales", sales, types)
+    """`sales`: the rows of fact_sales, or {table: rows} of several sources."""
+    land_sources(project, {"fact_sales": sales} if isinstance(sales, pd.DataFrame) else sales)
     # Another shop has another history.
     only = ["--full-refresh"]
     if command == "build":
@@ -90,12 +151,14 @@ SETTINGS: dict[str, Mapping[str, Any]] = {
         "history_grain": "week",
         "history_periods": 26,
     },
+    # Products, events, returns and discounts, and dates of which a year is over.
+    "behaviour": {**BEHAVIOUR, "history_periods": 16},
 }
 
 
 def build_figures(project: Project, source: str) -> dict[str, pd.DataFrame]:
     """Marts of the validation and what they are derived from, of generated or demo sales."""
-    settings = SETTINGS.get(source, {})
+    settings, sources = SETTINGS.get(source, {}), {}
     tiles = settings.get("score_tiles", 5)
     if source == "demo":
         project.load(load_part)
@@ -107,6 +170,8 @@ def build_figures(project: Project, source: str) -> dict[str, pd.DataFrame]:
         )
     else:
         sales = shop(260, 4)
+        if source == "behaviour":
+            sources = with_behaviour(sales, 9)
         if source == "groups":
             number = sales["customer_id"].str[1:].astype(int)
             sales["channel"] = np.where(number % 3 == 0, "web", "shop")
@@ -117,7 +182,8 @@ def build_figures(project: Project, source: str) -> dict[str, pd.DataFrame]:
                     file.write(rows)
             run = project.dbt("seed", "--select", *few_segments(tiles))
             assert run.success, run.problems
-        run = land_and_build(project, sales, "run", "+marts.validation", **settings)
+        landed = sources if source == "behaviour" else sales
+        run = land_and_build(project, landed, "run", "+marts.validation", **settings)
     assert run.success, run.problems
     return {
         name: project.read(f"{schema}.{name}")
@@ -133,6 +199,10 @@ def build_figures(project: Project, source: str) -> dict[str, pd.DataFrame]:
             "rfm_intermediate": [
                 "int_rfm_scores",
                 "int_lifecycle_stages",
+                "int_customer_metrics",
+                "int_customer_behaviour",
+                "int_customer_engagement",
+                "int_customer_flags",
                 "int_validation_windows",
                 "int_validation_signals",
             ],
@@ -152,6 +222,7 @@ def build_figures(project: Project, source: str) -> dict[str, pd.DataFrame]:
             " on cells.segment_scheme = schemes.segment_scheme"
             f" and schemes.score_tiles = {tiles}"
         ),
+        "sources": sources,
     }
 
 
@@ -160,6 +231,10 @@ def panel(found: dict[str, pd.DataFrame], horizon: str) -> pd.DataFrame:
     scores = found["int_rfm_scores"].merge(
         found["int_lifecycle_stages"][["as_of_date", "customer_id", "lifecycle_stage"]],
         on=["as_of_date", "customer_id"],
+    ).merge(
+        found["int_customer_engagement"][["as_of_date", "customer_id", "engagement_score"]],
+        on=["as_of_date", "customer_id"],
+        how="left",
     )
     parts = []
     windows = found["int_validation_windows"]
@@ -177,9 +252,13 @@ def panel(found: dict[str, pd.DataFrame], horizon: str) -> pd.DataFrame:
     rows = pd.concat(parts, ignore_index=True)
     rows["retained"] = (rows["order_count"] > 0).astype(float)
     rows["net_revenue"] = rows["net_revenue"].astype(float)
-    for name in SCORES:
+    for name in (*SCORES, "engagement_score"):
         rows[name] = rows[name].astype(float).round(3)
     return rows
+
+
+def horizons(found: dict[str, pd.DataFrame]) -> list[str]:
+    return sorted(set(found["int_validation_windows"]["horizon_code"]))
 
 
 def clustered_error(values: np.ndarray, customers: pd.Series) -> float:
@@ -210,20 +289,25 @@ FIGURES = [on(target, build_figures, "shop") for target in TARGETS]
 OTHER_SETTINGS = [
     on(target, build_figures, source)
     for target in (TARGETS if FULL else ("duckdb",))
-    for source in ("groups", "ten_tiles")
+    for source in ("groups", "ten_tiles", "behaviour")
 ]
 
 
 @builds(*FIGURES, *OTHER_SETTINGS, on("duckdb", build_figures, "demo"))
-def test_validation_equals_the_statistics_libraries(built):
+def test_validation_equals_the_statistics_libraries(build, built):
+    all_sources = build.arguments == ("behaviour",)
+    assert horizons(built) == ["cycle", "horizon", *(["year"] if all_sources else [])]
     summary = built["score_validation_summary"].set_index(["scope", "horizon_code", "dimension"])
     levels = built["score_retention_validation"].set_index(
         ["scope", "horizon_code", "dimension", "level"]
     )
     compared = 0
-    for horizon in ("horizon", "cycle"):
+    for horizon in horizons(built):
         rows = panel(built, horizon)
-        for name in SCORES:
+        assert rows["engagement_score"].notna().all() == all_sources
+        if not all_sources:
+            assert (horizon, "engagement_score") not in levels.droplevel(["scope", "level"]).index
+        for name in (*SCORES, *(["engagement_score"] if all_sources else [])):
             areas, by_date = [], rows.groupby("as_of_date")
             for day, date_rows in by_date:
                 found = summary.loc[(str(day), horizon, name)]
@@ -337,7 +421,7 @@ def test_segments_and_schemes_equal_the_statistics_libraries(built):
         ["scope", "horizon_code", "dimension", "level"]
     )
     comparison = built["scheme_comparison"].set_index(["scope", "horizon_code", "segment_scheme"])
-    for horizon in ("horizon", "cycle"):
+    for horizon in horizons(built):
         rows = panel(built, horizon)
         for scheme, cells in built["segments"].groupby("segment_scheme"):
             placed = rows.merge(cells, on=CELL)
@@ -440,7 +524,7 @@ def test_inverted_rules_are_found(built):
 
 
 @builds(*FIGURES, *OTHER_SETTINGS)
-def test_signals_equal_scipy(built):
+def test_signals_equal_scipy(build, built):
     signals, importance = built["int_validation_signals"], built["signal_importance"]
     assert set(importance["signal"]) == set(signals["signal"])
     told = 0
@@ -476,7 +560,7 @@ def test_signals_equal_scipy(built):
             elif chance >= 0.05:
                 assert words == "Adds nothing beyond RFM"
             else:
-                assert f"those with {'more' if z > 0 else 'less'} of it" in words
+                assert said_of(found.signal_kind, z) in words
                 right = max(won / pairs, 1 - won / pairs)
                 assert words.startswith("Adds a little to RFM: " if right < 0.55 else "Adds to RFM: ")
                 assert f"true of {100 * right:.1f} % of pairs" in words
@@ -485,7 +569,69 @@ def test_signals_equal_scipy(built):
         bins = pd.Series(bins, known.index).reindex(rows.index).fillna(-1)
         counts = [side.groupby(bins).sum() for side in (everybody, 1 - everybody)]
         _close(found.information_value, information_value(*counts), found)
-    assert told > 10
+    assert told > (30 if build.arguments == ("behaviour",) else 10)
+
+
+@builds(*[each for each in OTHER_SETTINGS if each.arguments == ("behaviour",)])
+def test_signals_are_what_is_known_of_the_customers(built):
+    """Each signal against the figure of the same name at that date; those of events and products, and
+    those that nothing else has, from the rows that were landed."""
+    signals = built["int_validation_signals"]
+    signals = signals.pivot(index="customer_id", columns="signal", values="signal_value")
+    windows = built["int_validation_windows"]
+    day = windows.loc[windows["horizon_code"] == "horizon", "as_of_date"].max()
+    known = pd.DataFrame(index=signals.index)
+    for name in ("metrics", "behaviour", "engagement", "flags"):
+        rows = built[f"int_customer_{name}"]
+        rows = rows[rows["as_of_date"] == day].set_index("customer_id").reindex(signals.index)
+        known = known.join(rows[[column for column in rows if column not in known]])
+    stages = built["int_lifecycle_stages"]
+    stages = stages[stages["as_of_date"] == day].set_index("customer_id")
+    known = known.join(stages[["own_gap_days", "expected_gap_days", "silence_ratio"]])
+    known = known.drop(columns=["order_date_count"], errors="ignore")
+
+    sales, events = built["sources"]["fact_sales"], built["sources"]["fact_engagement_events"]
+    sales, events = (rows[rows.iloc[:, at] < day] for rows, at in ((sales, 1), (events, 2)))
+    orders = sales[~sales["is_return"].astype(bool)].groupby("customer_id")
+    known["order_date_count"] = orders["sale_date"].nunique()
+    known["days_since_first_order"] = orders["sale_date"].min().map(lambda first: (day - first).days)
+    money = sales.groupby("customer_id")["revenue"].sum()
+    known["average_order_value"] = (money / orders.size()).astype(float)
+    known["largest_order_amount"] = orders["revenue"].max()
+    known["discount_amount"] = orders["discount_amount"].sum()
+    by_category = sales.merge(built["sources"]["dim_products"], on="product_id")
+    spent = by_category.groupby(["customer_id", "category"])["revenue"].sum()
+    known["category_count"] = spent[spent > 0].groupby("customer_id").size()
+    events = events.assign(age=events["event_at"].map(lambda date: (day - date).days))
+    weights = {"site_visit": 0.5, "email_click": 1, "email_open": 0}
+    events["weight"] = events["event_type"].map(weights)
+    by_customer = events.groupby("customer_id")
+    known["days_since_last_event"] = by_customer["age"].min()
+    engaged = events[events["weight"] > 0].groupby("customer_id")
+    known["days_since_last_engagement"] = engaged["age"].min()
+    late = events[events["age"] <= 90].groupby("customer_id")
+    for name, figure in {
+        "event_count": by_customer.size(),
+        "event_count_30d": events[events["age"] <= 30].groupby("customer_id").size(),
+        "event_count_90d": late.size(),
+        "engagement_value": late["weight"].sum(),
+    }.items():
+        known[name] = figure.reindex(signals.index).fillna(0)
+
+    assert set(signals) <= set(known) and len(signals) > 150 and len(signals.columns) == 43
+    for name in signals:
+        found, expected = signals[name].astype(float), known[name].astype(float)
+        assert (found.isna() == expected.isna()).all(), name
+        assert np.allclose(found, expected, atol=1e-6, rtol=0, equal_nan=True), name
+    # There is something to tell customers by in each, but for the flags of years.
+    alike = {name for name in signals if signals[name].nunique() < 2}
+    assert alike <= {"is_seasonal_buyer", "season_year_count"}, alike
+
+
+def said_of(kind: str, z: float) -> str:
+    if kind == "flag":
+        return f", those who have it come back {'more' if z > 0 else 'less'} often ("
+    return f", those with {'more' if z > 0 else 'less'} of it come back more often ("
 
 
 def rank_sums(value: pd.Series, came: pd.Series, strata: pd.Series) -> tuple[float, float, float]:
