@@ -3,10 +3,12 @@ and on generated shops of which the truth is known."""
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import hashlib
 import warnings
 from decimal import Decimal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -116,6 +118,7 @@ def land_and_build(
     sales: pd.DataFrame | Mapping[str, pd.DataFrame],
     command: str,
     select: str = "+validation_findings",
+    parse: bool = False,
     **more: Any,
 ) -> Any:
     """`sales`: the rows of fact_sales, or {table: rows} of several sources."""
@@ -128,7 +131,23 @@ def land_and_build(
         command,
         *("--select", select, *only),
         vars={"latest_plausible_date": "2030-01-01", "history_periods": 12, **more},
+        parse=parse,
     )
+
+
+@contextlib.contextmanager
+def rewritten(project: Project, file: str, changes: Mapping[str, str]) -> Iterator[None]:
+    """A file of the project's copy with other words for a while; dbt has to parse it anew."""
+    path = project.folder / file
+    before = text = path.read_text()
+    for old, new in changes.items():
+        assert text.count(old) == 1, (file, old)
+        text = text.replace(old, new)
+    path.write_text(text)
+    try:
+        yield
+    finally:
+        path.write_text(before)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -657,6 +676,137 @@ def rank_sums(value: pd.Series, came: pd.Series, strata: pd.Series) -> tuple[flo
             assert abs(off / np.sqrt(of_stratum) - z) < 1e-6
             variance += of_stratum
     return won, pairs, variance
+
+
+# ---------------------------------------------------------------------------------------------
+# Large bases
+# ---------------------------------------------------------------------------------------------
+
+# Limits that a shop of 260 customers is beyond.
+LOW_LIMITS = {
+    "most_single_clusters() %}{{ return(20000) }}": "most_single_clusters() %}{{ return(100) }}",
+    "cluster_hash_digits() %}{{ return(3) }}": "cluster_hash_digits() %}{{ return(2) }}",
+    "most_judged_customers() %}{{ return(200000) }}": "most_judged_customers() %}{{ return(120) }}",
+    "most_customers_of_a_fit() %}{{ return(1000000) }}": "most_customers_of_a_fit() %}{{ return(400) }}",
+}
+UNRELATED = 200
+NO_SIGNAL = f"""{{%- for number in range({UNRELATED}) -%}}
+        {{%- set half -%}}
+        case when {{{{ dbt.hash(dbt.concat(["cluster_id", "':" ~ number ~ "'"])) }}}} < '8'
+            then {{}} else {{}} end
+        {{%- endset -%}}
+        {{%- do scores.update({{
+            'unrelated_' ~ number: [half.format("'1'", "'2'"), half.format('1', '2')],
+        }}) -%}}
+    {{%- endfor -%}}
+    {{{{ return(scores) }}}}"""
+
+
+def build_limited(project: Project) -> dict[str, pd.DataFrame]:
+    """The shop with its rows in another order, in groups and parts as a large one; then, as it is, with
+    attributes that have nothing to do with anything: half of the customers by hash."""
+    sales = shop(260, 4).sample(frac=1, random_state=3)
+    select = "+marts.validation +int_propensity_features"
+    with rewritten(project, "macros/validation/limits.sql", LOW_LIMITS):
+        run = land_and_build(project, sales, "run", select, parse=True)
+    assert run.success, run.problems
+    found = {
+        name: project.read(f"{schema}.{name}")
+        for schema, names in {
+            "rfm_marts": ["score_validation_summary", "signal_importance"],
+            "rfm_intermediate": [
+                "int_rfm_scores",
+                "int_validation_cells",
+                "int_validation_signals",
+                "int_propensity_features",
+            ],
+        }.items()
+        for name in names
+    }
+    changes = {"{{ return(scores) }}": NO_SIGNAL}
+    models = [f"int_validation_{name}" for name in ("cells", "clusters", "cluster_counts", "levels")]
+    models += ["int_validation_pairs", "int_validation_differences", "score_retention_validation"]
+    with rewritten(project, "macros/validation/dimensions.sql", changes):
+        run = land_and_build(project, sales, "run", " ".join(models), parse=True)
+    assert run.success, run.problems
+    levels = project.read("rfm_marts.score_retention_validation")
+    return found | {"unrelated": levels[levels["dimension"].str.startswith("unrelated")]}
+
+
+def md5(customer: str) -> str:
+    return hashlib.md5(customer.encode()).hexdigest()
+
+
+LIMITED = on("duckdb", build_limited)
+
+
+@builds(LIMITED)
+def test_clusters_by_hash_give_the_errors_of_single_customers(under_way, built):
+    single = under_way(on("duckdb", build_figures, "shop")).result()
+    groups = set(map(md5_start, single["int_rfm_scores"]["customer_id"]))
+    assert set(built["int_validation_cells"]["cluster_id"]) == groups and 150 < len(groups) < 190
+    key = ["scope", "horizon_code", "dimension"]
+    by_customer, by_group = (
+        frame["score_validation_summary"].set_index(key) for frame in (single, built)
+    )
+    ratios = []
+    for horizon in ("horizon", "cycle"):
+        rows = panel(single, horizon)
+        for name in SCORES:
+            found = by_group.loc[("pooled", horizon, name)]
+            retained, clusters = rows["retained"], rows["customer_id"].map(md5_start)
+            area, error = area_with_error(rows[name], retained, clusters)
+            _close(found["auc"], area, (horizon, name, "auc"))
+            _close(found["auc_standard_error"], error, (horizon, name, "error"))
+            one_each = by_customer.loc[("pooled", horizon, name), "auc_standard_error"]
+            ratios.append(error / one_each)
+    assert max(abs(ratio - 1) for ratio in ratios) < 0.1, ratios
+
+
+def md5_start(customer: str) -> str:
+    return md5(customer)[:2]
+
+
+@builds(LIMITED)
+def test_who_is_left_out_of_a_large_base_goes_by_hash(built):
+    scores = built["int_rfm_scores"].groupby("as_of_date")["customer_id"]
+    by_hash = {day: sorted(customers, key=md5) for day, customers in scores}
+
+    importance = built["signal_importance"]
+    day = importance["as_of_date"].iloc[0]
+    assert len(by_hash[day]) > 200 and (importance["customer_count"] == 120).all()
+    for _, customers in built["int_validation_signals"].groupby("signal")["customer_id"]:
+        assert sorted(customers, key=md5) == by_hash[day][:120]
+
+    features = built["int_propensity_features"]
+    past = features[~features["is_current"].astype(bool)]
+    dates = past["as_of_date"].nunique()
+    assert dates > 5
+    for day, customers in past.groupby("as_of_date")["customer_id"]:
+        assert sorted(customers, key=md5) == by_hash[day][: 400 // dates]
+    assert len(past) < sum(len(by_hash[day]) for day in set(past["as_of_date"])) / 2
+    current = features.loc[features["is_current"].astype(bool), "customer_id"]
+    assert sorted(current, key=md5) == by_hash[max(by_hash)]
+
+
+@builds(LIMITED)
+def test_what_has_nothing_to_do_with_retention_is_rarely_called_different(built):
+    """Of attributes by hash one in twenty is beyond the errors by chance; errors of independent rows
+    are beyond far more often, since the same customers stand in every window."""
+    rows = built["unrelated"]
+    rows = rows[(rows["scope"] == "pooled") & (rows["horizon_code"] == "horizon")]
+    second = rows[rows["level"] == "2"].set_index("dimension")
+    first = rows[rows["level"] == "1"].set_index("dimension").loc[second.index]
+    assert len(second) == UNRELATED
+    columns = ["change_from_level_before", "change_standard_error", "p_value_of_fall"]
+    change, error, chance = (second[column].astype(float) for column in columns)
+    assert np.allclose(chance, stats.norm.cdf(change / error), atol=1e-6)
+    found = (2 * np.minimum(chance, 1 - chance) < 0.05).mean()
+    assert 0.02 < found < 0.1, found
+    counts = [frame["customer_count"].astype(float) for frame in (first, second)]
+    rate = sum(frame["retained_count"].astype(float) for frame in (first, second)) / sum(counts)
+    independent = np.sqrt(rate * (1 - rate) * (1 / counts[0] + 1 / counts[1]))
+    assert (abs(change / independent) > 1.96).mean() > 0.2
 
 
 # ---------------------------------------------------------------------------------------------
