@@ -3,6 +3,8 @@ the scheme that is made of them."""
 
 from __future__ import annotations
 
+import datetime as dt
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,15 @@ import pandas as pd
 from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 
-from python_checks.dbt_project import FULL, TARGETS, Project, builds, on
-from python_checks.test_validation import shop
+from python_checks.dbt_project import (
+    FULL,
+    TARGETS,
+    Project,
+    builds,
+    object_frame,
+    on,
+)
+from python_checks.test_validation import FIRST, land_and_build, shop
 
 # The build of the demo has them on both engines; here PostgreSQL is for the full run.
 ENGINES = TARGETS if FULL else ("duckdb",)
@@ -263,3 +272,90 @@ def test_names_that_no_cluster_has_are_no_mistake(built):
              for value in ("high", "middle", "low")]
     small = warnings[warnings["warning_code"] == "small_segment"]["subject"]
     assert set(small) == set(named) - large
+
+
+# ---------------------------------------------------------------------------------------------
+# Nothing, or next to nothing, to make clusters of
+# ---------------------------------------------------------------------------------------------
+
+
+def copies(kinds: list[tuple[int, int, int]], customers: int) -> pd.DataFrame:
+    """So many customers of each kind: (orders a month apart, days before the end, amount)."""
+    rows = [
+        (f"c{kind}_{number:03d}", FIRST + dt.timedelta(400 - days_ago - 30 * order), Decimal(amount))
+        for kind, (orders, days_ago, amount) in enumerate(kinds)
+        for number in range(customers)
+        for order in range(orders)
+    ]
+    return object_frame(["customer_id", "sale_date", "revenue"], rows)
+
+
+def ordered_once() -> pd.DataFrame:
+    random = np.random.default_rng(6)
+    rows = [
+        (f"c{number:03d}", FIRST + dt.timedelta(int(random.integers(0, 400))),
+         Decimal(f"{random.lognormal(3, 1):.2f}"))
+        for number in range(400)
+    ]
+    return object_frame(["customer_id", "sale_date", "revenue"], rows)
+
+
+# {name: sales}; of four kinds two differ in each of the three dimensions.
+LITTLE = {
+    "nobody scored": copies([(1, 0, -5)], 40),
+    "one cell": copies([(2, 10, 20)], 60),
+    "four kinds": copies([(1, 300, 10), (2, 200, 40), (4, 100, 90), (8, 1, 160)], 50),
+    "constant frequency": ordered_once(),
+}
+
+
+def build_little(project: Project) -> dict[str, dict[str, pd.DataFrame]]:
+    found = {}
+    for name, sales in LITTLE.items():
+        run = land_and_build(project, sales, "run", "+marts.discovery", history_periods=1)
+        assert run.success, (name, run.problems)
+        found[name] = {
+            table: project.read(f"{schema}.{table}")
+            for schema, tables in {
+                "rfm_marts": [f"discovered_segment{end}" for end in ("s", "_choices", "_crosswalk")],
+                "rfm_intermediate": ["int_discovery_cells", "int_discovered_cells"],
+            }.items()
+            for table in tables
+        }
+    return found
+
+
+@builds(*[on(target, build_little) for target in ENGINES])
+def test_too_few_kinds_of_customers_make_no_clusters_and_that_is_said(built):
+    figures = ["silhouette", "inertia", "last_movement", "smallest_share"]
+    for name, found in built.items():
+        choices = found["discovered_segment_choices"].set_index("cluster_count").sort_index()
+        assert list(choices.index) == list(range(3, 13)) and choices["reason"].notna().all()
+        assert found["int_discovered_cells"]["segment_code"].notna().all()
+        assert len(found["int_discovered_cells"]) == 125
+        cells = found["int_discovery_cells"]
+        axes = cells[AXES].astype(float)
+        assert np.isfinite(axes).all(None), name
+        if name in ("nobody scored", "one cell"):
+            assert len(cells) == (name == "one cell") and (axes == 0).all(None)
+            reason = {"nobody scored": "No scored customers"}
+            reason = reason.get(name, "Fewer kinds of customers than clusters")
+            assert set(choices["reason"]) == {reason}
+            assert choices["silhouette"].isna().all() and not choices["is_chosen"].any()
+            if name == "nobody scored":
+                assert choices[figures].isna().all(None)
+            assert found["discovered_segments"].empty and found["discovered_segment_crosswalk"].empty
+            continue
+        taken = choices[choices["is_chosen"].astype(bool)]
+        assert len(taken) == 1 and len(found["discovered_segments"]) == taken.index[0]
+        assert np.isfinite(taken[figures].astype(float)).all(None)
+        assert found["discovered_segments"]["customer_count"].sum() == len(set(LITTLE[name]["customer_id"]))
+        if name == "four kinds":
+            # Each kind is alike, so a cluster of its own has nobody else near.
+            assert len(cells) == 4 and taken.index[0] == 4 and taken["silhouette"].iloc[0] > 0.999
+            more = choices.loc[5:]
+            assert set(more["reason"]) == {"Fewer kinds of customers than clusters"}
+            assert more["silhouette"].isna().all()
+        else:
+            assert (axes["frequency"] == 0).all() and (axes["recency"] != 0).all()
+            assert (found["discovered_segments"]["frequency_centre"].astype(float) == 0).all()

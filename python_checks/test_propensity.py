@@ -4,19 +4,30 @@ propensities are known, and what is said where there is too little to go by."""
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import special, stats
+from scipy import optimize, special, stats
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from statsmodels.api import Logit, add_constant
 
 from python_checks.dbt_project import FULL, TARGETS, Project, builds, object_frame, on
 from python_checks.test_marts_agree import land_cdnow, needs_cdnow
-from python_checks.test_validation import FIRST, area_with_error, shop
+from python_checks.test_validation import (
+    BEHAVIOUR,
+    FIRST,
+    area_with_error,
+    land_and_build,
+    shop,
+    with_behaviour,
+)
 
 # The build of the demo has them on both engines; here PostgreSQL is for the full run.
 ENGINES = TARGETS if FULL else ("duckdb",)
@@ -37,6 +48,7 @@ FIGURES = [
 ]
 CUTOFFS = ("current", "judged", "earlier", "earliest")
 MARTS = ["customer_propensity", "propensity_scorecard", "propensity_performance", "propensity_deciles"]
+KINDS = ("dropping out", "staying")
 INTERMEDIATE = [
     "int_orders",
     "int_order_dates",
@@ -48,23 +60,27 @@ INTERMEDIATE = [
 ]
 
 
-def build_propensity(project: Project, sales: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The marts of the propensity and what they are derived from."""
-    types = {"customer_id": "varchar", "sale_date": "date", "revenue": "decimal(18, 2)"}
-    project.land("fact_sales", sales, types)
-    run = project.dbt(
-        "run",
-        *("--full-refresh", "--select", "+marts.propensity", "+marts.validation"),
-        vars={"latest_plausible_date": "2030-01-01", "history_periods": 12},
-    )
+def build_propensity(
+    project: Project, sales: pd.DataFrame | Mapping[str, pd.DataFrame], **more: Any
+) -> dict[str, pd.DataFrame]:
+    """The marts of the propensity and what they are derived from; `sales`: the rows of fact_sales, or
+    {table: rows} of several sources."""
+    select = "+marts.propensity +marts.validation"
+    run = land_and_build(project, sales, "run", select, **more)
     assert run.success, run.problems
     return {name: project.read(f"rfm_marts.{name}") for name in MARTS} | {
         name: project.read(f"rfm_intermediate.{name}") for name in INTERMEDIATE
     }
 
 
-def build_shop(project: Project) -> dict[str, pd.DataFrame]:
-    return build_propensity(project, shop(1500, 21, orders_a_year=5))
+def build_shop(project: Project, kind: str) -> dict[str, pd.DataFrame]:
+    """Customers who drop out, so that the level has to be set right; and customers who stay as they are,
+    in a shop with all sources."""
+    if kind == "dropping out":
+        return build_propensity(project, shop(1500, 21, orders_a_year=5))
+    sources = with_behaviour(planted(900, 4)[0], 3)
+    found = build_propensity(project, sources, **BEHAVIOUR)
+    return found | {"events": sources["fact_engagement_events"]}
 
 
 # ---------------------------------------------------------------------------------------------
@@ -85,6 +101,10 @@ def panel(found: dict[str, pd.DataFrame]) -> pd.DataFrame:
         for customer, rows in found["int_order_dates"].groupby("customer_id")["order_date"]
     }
     orders = dict(iter(found["int_orders"].groupby("customer_id")))
+    events: dict[str, np.ndarray] = {}
+    if "events" in found:
+        of_customers = found["events"].groupby("customer_id")["event_at"]
+        events = {name: np.array([day.toordinal() for day in days]) for name, days in of_customers}
     rows = []
     for score in scores.itertuples():
         if score.as_of_date not in windows.index and score.as_of_date != current:
@@ -105,6 +125,8 @@ def panel(found: dict[str, pd.DataFrame]) -> pd.DataFrame:
         after = orders[score.customer_id]
         after = after[(after["sale_date"] >= score.as_of_date)]
         after = after[after["sale_date"] < end] if end else after[:0]
+        ages = day - events.get(score.customer_id, np.array([]))
+        events_90 = int(((ages > 0) & (ages <= 90)).sum())
         rows.append(
             {
                 "as_of_date": score.as_of_date,
@@ -133,11 +155,17 @@ def panel(found: dict[str, pd.DataFrame]) -> pd.DataFrame:
                 "is_one_time_buyer": float(len(days) == 1),
                 "ln_activity": np.log(max(activity, 1e-9)),
                 "ln_order_rate": np.log((0.25 + repeats) / (1 + (day - days[0]) / 60)),
+                "events_90": events_90,
+                **({"ln_events_90d": np.log1p(events_90)} if events else {}),
             }
         )
     frame = pd.DataFrame(rows)
     frame["y"] = (frame["future_orders"] > 0).astype(float)
     return frame
+
+
+def signals_of(rows: pd.DataFrame) -> list[str]:
+    return [*SIGNALS, *(["ln_events_90d"] if "ln_events_90d" in rows else [])]
 
 
 def cutoffs(rows: pd.DataFrame) -> dict[str, dt.date]:
@@ -156,15 +184,18 @@ def fitted(rows: pd.DataFrame, cutoff: dt.date) -> tuple[np.ndarray, pd.Series, 
     seen = seen[seen["end_date"] <= cutoff]
     if min(seen.loc[seen["y"] == y, "customer_id"].nunique() for y in (0, 1)) < 100:
         return None
-    means, deviations = seen[SIGNALS].mean(), seen[SIGNALS].std(ddof=0).replace(0, 1)
+    signals = signals_of(rows)
+    means, deviations = seen[signals].mean(), seen[signals].std(ddof=0).replace(0, 1)
     model = LogisticRegression(C=1.0, solver="newton-cholesky", tol=1e-12, max_iter=1000)
-    model.fit((seen[SIGNALS] - means) / deviations, seen["y"])
+    model.fit((seen[signals] - means) / deviations, seen["y"])
     return np.array([model.intercept_[0], *model.coef_[0]]), means, deviations
 
 
-@builds(*[on(target, build_shop) for target in ENGINES])
-def test_models_and_their_honest_test_equal_the_standard_libraries(built):
+@builds(*[on(target, build_shop, kind) for target in ENGINES for kind in KINDS])
+def test_models_and_their_honest_test_equal_the_standard_libraries(build, built):
     rows = panel(built)
+    signals, (kind,) = signals_of(rows), build.arguments
+    assert ("ln_events_90d" in signals) == (kind == "staying")
     dates = cutoffs(rows)
     assert set(dates) == set(CUTOFFS)
     card = built["propensity_scorecard"].set_index(["fit_code", "signal"]).sort_index()
@@ -180,7 +211,7 @@ def test_models_and_their_honest_test_equal_the_standard_libraries(built):
             assert code not in card.index.get_level_values("fit_code")
             continue
         slopes, means, deviations = fit
-        for place, signal in enumerate(SIGNALS, 1):
+        for place, signal in enumerate(signals, 1):
             found = card.loc[(code, signal)]
             assert abs(found["standardised_coefficient"] - slopes[place]) < 1e-6, (code, signal)
             assert abs(found["coefficient"] - slopes[place] / deviations[signal]) < 1e-5
@@ -188,7 +219,7 @@ def test_models_and_their_honest_test_equal_the_standard_libraries(built):
             assert abs(found["points"] - points) < 0.0501
             assert found["is_converged"]
         at = rows[rows["as_of_date"] == dates[code]].sort_values("customer_id")
-        odds[code] = slopes[0] + ((at[SIGNALS] - means) / deviations).to_numpy() @ slopes[1:]
+        odds[code] = slopes[0] + ((at[signals] - means) / deviations).to_numpy() @ slopes[1:]
         if code == "current":
             continue
 
@@ -232,6 +263,8 @@ def test_models_and_their_honest_test_equal_the_standard_libraries(built):
     assert len(odds) >= 3
     now = "recalibrated" if helped.get("judged") else "model"
     assert used_now == {(code, now) for code in CUTOFFS[1:]}
+    # Between the two shops both are seen.
+    assert bool(helped["judged"]) == (kind == "dropping out"), helped
 
     _check_customers(built, rows, dates["current"], fitted(rows, dates["current"]), lines, helped)
 
@@ -343,7 +376,8 @@ def _check_words(found: pd.DataFrame, at: pd.DataFrame) -> None:
 
 def _check_customers(built, rows, current, fit, lines, helped) -> None:
     slopes, means, deviations = fit
-    odds = slopes[0] + ((rows[SIGNALS] - means) / deviations).to_numpy() @ slopes[1:]
+    signals = signals_of(rows)
+    odds = slopes[0] + ((rows[signals] - means) / deviations).to_numpy() @ slopes[1:]
     if helped.get("judged"):
         odds = lines["judged"][0] + lines["judged"][1] * odds
     rows = rows.assign(p=_chance(odds))
@@ -371,6 +405,13 @@ def _check_customers(built, rows, current, fit, lines, helped) -> None:
     assert found["reason_1"].str.match("(More|Less) likely: ").all()
     assert found["reason_3"].notna().mean() > 0.95
     _check_words(found, at)
+    said = found[["reason_1", "reason_2", "reason_3"]].stack().dropna()
+    said = said[said.str.contains("engagement event")]
+    assert (len(said) > 100) == ("ln_events_90d" in signals)
+    for (customer, _), words in said.items():
+        count = at.loc[customer, "events_90"]
+        noun = "engagement event" if count == 1 else "engagement events"
+        assert words.endswith(f"likely: {count} {noun} in the last 90 days"), words
     # The likeliest are not there for a reason against them, nor the least likely for one in favour.
     best, least = (found[found["probability_decile"] == decile] for decile in (10, 1))
     assert best["reason_1"].str.startswith("More").mean() > 0.95
@@ -600,9 +641,44 @@ def build_cdnow(project: Project) -> dict[str, pd.DataFrame]:
         vars={"as_of_date": "1998-01-01", "history_periods": 12},
     )
     assert run.success, run.problems
+    return read_judged(project)
+
+
+def read_judged(project: Project) -> dict[str, pd.DataFrame]:
     names = ("int_propensity_features", "int_propensity_judged", "int_rfm_scores", "int_order_dates")
+    names += ("int_orders",)
     found = {name: project.read(f"rfm_intermediate.{name}") for name in names}
     return found | {"performance": project.read("rfm_marts.propensity_performance")}
+
+
+def rhythms(customers: int, seed: int) -> pd.DataFrame:
+    """Sales of another kind of shop: a third buy once; a third use things up and buy again in a rhythm
+    of their own (gaps of a gamma distribution, some stop); a third buy when they feel like it, most
+    before Christmas. One order in eight is sent back."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for number in range(customers):
+        customer, kind = f"c{number:05d}", random.integers(3)
+        day, basket = random.uniform(0, 650), random.lognormal(3.5, 0.6)
+        gap = random.lognormal(3.8, 0.5) if kind == 1 else random.lognormal(4.8, 0.7)
+        stops = 0.06 if kind == 1 else 0.12
+        while day < 760:
+            date = FIRST + dt.timedelta(int(day))
+            amount = round(basket * random.lognormal(0, 0.4), 2)
+            rows.append((customer, date, Decimal(f"{amount:.2f}")))
+            if random.random() < 0.125 and day + 9 < 760:
+                rows.append((customer, date + dt.timedelta(9), Decimal(f"{-amount:.2f}")))
+            if kind == 0 or random.random() < stops:
+                break
+            season = 2.5 if kind == 2 and date.month >= 10 else 1
+            day += (random.gamma(9, gap / 9) if kind == 1 else random.exponential(gap)) / season
+    return object_frame(["customer_id", "sale_date", "revenue"], rows)
+
+
+def build_rhythms(project: Project) -> dict[str, pd.DataFrame]:
+    run = land_and_build(project, rhythms(5000, 31), "run", "+propensity_performance")
+    assert run.success, run.problems
+    return read_judged(project)
 
 
 def placements(score: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
@@ -623,15 +699,49 @@ def paired_error(score: np.ndarray, other: np.ndarray, y: np.ndarray) -> tuple[f
     return area - other_area, float(np.sqrt(variance))
 
 
-def orders_expected_by_bg_nbd(history: pd.DataFrame, day: dt.date) -> pd.Series:
-    """Orders within 13 weeks by BG/NBD (Fader, Hardie and Lee 2005, equation 10) with the estimates
-    published for CDNOW."""
-    r, alpha, a, b = 0.243, 4.414, 0.793, 2.426
+# Of BG/NBD, published for CDNOW (Fader, Hardie and Lee 2005).
+CDNOW_PARAMETERS = (0.243, 4.414, 0.793, 2.426)
+
+
+def repeats_and_ages(history: pd.DataFrame, day: dt.date) -> pd.DataFrame:
+    """Days with orders after the first (x), weeks from the first to the last (t_x) and to the date."""
     known = history[history["order_date"] < day].groupby("customer_id")["order_date"]
     first, last, count = known.min(), known.max(), known.count()
-    x = (count - 1).astype(float)
-    t_x = (last - first).map(lambda gap: gap.days / 7)
-    age = first.map(lambda date: (day - date).days / 7)
+    return pd.DataFrame(
+        {
+            "x": (count - 1).astype(float),
+            "t_x": (last - first).map(lambda gap: gap.days / 7),
+            "age": first.map(lambda date: (day - date).days / 7),
+        }
+    )
+
+
+def bg_nbd_parameters(history: pd.DataFrame, day: dt.date) -> tuple[float, ...]:
+    """The estimates of the greatest likelihood (Fader, Hardie and Lee 2005, equation 6)."""
+    known = repeats_and_ages(history, day)
+    x, t_x, age = (known[name].to_numpy() for name in ("x", "t_x", "age"))
+    ln = special.gammaln
+
+    def loss(logarithms: np.ndarray) -> float:
+        r, alpha, a, b = np.exp(logarithms)
+        common = ln(r + x) - ln(r) + r * np.log(alpha)
+        common += ln(a + b) + ln(b + x) - ln(b) - ln(a + b + x)
+        alive = -(r + x) * np.log(alpha + age)
+        gone = np.log(a) - np.log(np.maximum(b + x - 1, 1e-9)) - (r + x) * np.log(alpha + t_x)
+        return -(common + np.where(x > 0, np.logaddexp(alive, gone), alive)).mean()
+
+    found = optimize.minimize(loss, np.zeros(4), method="L-BFGS-B", bounds=[(-6, 6)] * 4)
+    assert found.success, found
+    return tuple(np.exp(found.x))
+
+
+def orders_expected_by_bg_nbd(
+    history: pd.DataFrame, day: dt.date, parameters: tuple[float, ...]
+) -> pd.Series:
+    """Orders within 13 weeks by BG/NBD (Fader, Hardie and Lee 2005, equation 10)."""
+    r, alpha, a, b = parameters
+    known = repeats_and_ages(history, day)
+    x, t_x, age = known["x"], known["t_x"], known["age"]
     weeks = 13
     z = weeks / (alpha + age + weeks)
     expected = (a + b + x - 1) / (a - 1) * (
@@ -643,12 +753,84 @@ def orders_expected_by_bg_nbd(history: pd.DataFrame, day: dt.date) -> pd.Series:
     return expected / alive
 
 
+def plain_features(orders: pd.DataFrame, day: dt.date) -> pd.DataFrame:
+    """What an analyst would make of the orders before a date, by customer with an order."""
+    before = orders[orders["sale_date"] < day]
+    before = before.assign(age=before["sale_date"].map(lambda date: (day - date).days))
+    bought = before[before["order_count"] > 0]
+    ages = bought.groupby("customer_id")["age"]
+    days = bought.drop_duplicates(["customer_id", "age"])
+    found = pd.DataFrame(
+        {
+            "recency": ages.min(),
+            "tenure": ages.max(),
+            "frequency": bought.groupby("customer_id")["order_count"].sum(),
+            "monetary": before.groupby("customer_id")["net_revenue"].sum(),
+        }
+    ).dropna()
+    for back in (30, 90, 180, 365):
+        recent = days[days["age"] <= back].groupby("customer_id").size()
+        found[f"days_{back}"] = recent.reindex(found.index, fill_value=0)
+    count = days.groupby("customer_id").size()
+    found["gap"] = ((found["tenure"] - found["recency"]) / (count - 1).replace(0, np.nan)).fillna(-1)
+    return found.astype(float)
+
+
+def rivals(
+    found: dict[str, pd.DataFrame], day: dt.date, customers: pd.Index
+) -> dict[str, np.ndarray]:
+    """What others say of the customers, who have seen no outcome later than that day."""
+    orders = found["int_orders"].assign(net_revenue=found["int_orders"]["net_revenue"].astype(float))
+    orders = orders.sort_values(["customer_id", "sale_date", "net_revenue"])
+    features = found["int_propensity_features"]
+    known = features[features["end_date"].notna()]
+    known = known[known["end_date"] <= day]
+    seen, outcomes = [], []
+    for start, end in known[["as_of_date", "end_date"]].drop_duplicates().itertuples(index=False):
+        plain = plain_features(orders, start)
+        inside = orders[(orders["sale_date"] >= start) & (orders["sale_date"] < end)]
+        came = set(inside.loc[inside["order_count"] > 0, "customer_id"])
+        seen.append(plain)
+        outcomes.append(plain.index.isin(came))
+    train, y = pd.concat(seen), np.concatenate(outcomes).astype(int)
+    at = plain_features(orders, day).loc[customers]
+
+    def logs(rows: pd.DataFrame) -> pd.DataFrame:
+        return np.log1p(rows.clip(lower=0)).assign(once=rows["gap"] < 0)
+
+    logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    logistic.fit(logs(train), y)
+    trees = HistGradientBoostingClassifier(
+        max_iter=150, learning_rate=0.05, max_leaf_nodes=8, random_state=0
+    )
+    trees.fit(train, y)
+    ours = HistGradientBoostingClassifier(
+        max_iter=150, learning_rate=0.05, max_leaf_nodes=8, random_state=0
+    )
+    ours.fit(known[SIGNALS].astype(float), known["y"].astype(int))
+    judged = features[(features["as_of_date"] == day) & ~features["is_current"].astype(bool)]
+    judged = judged.set_index("customer_id").loc[customers]
+    scores = found["int_rfm_scores"]
+    scores = scores[scores["as_of_date"] == day].set_index("customer_id").loc[customers]
+    sums = sum(scores[f"{name}_score"].astype(int) for name in ("recency", "frequency", "monetary"))
+    return {
+        "summed scores": sums.to_numpy(),
+        "logistic regression on plain features": logistic.predict_proba(logs(at))[:, 1],
+        "gradient boosting on plain features": trees.predict_proba(at)[:, 1],
+        "gradient boosting on our signals": ours.predict_proba(judged[SIGNALS].astype(float))[:, 1],
+    }
+
+
+def judged_customers(found: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    judged = found["int_propensity_judged"]
+    judged = judged[(judged["fit_code"] == "judged") & (judged["variant"] == "model")]
+    return judged.set_index("customer_id").sort_index()
+
+
 @needs_cdnow
 @builds(on("duckdb", build_cdnow))
 def test_cdnow_is_predicted_as_well_as_by_the_best(built):
-    judged = built["int_propensity_judged"]
-    judged = judged[(judged["fit_code"] == "judged") & (judged["variant"] == "model")]
-    judged = judged.set_index("customer_id").sort_index()
+    judged = judged_customers(built)
     day, y = judged["as_of_date"].iloc[0], judged["y"].to_numpy().astype(int)
     assert day == dt.date(1997, 10, 1) and len(judged) > 23_000
     amounts = built["performance"].set_index(["fit_code", "variant"]).loc[("judged", "model")]
@@ -658,24 +840,24 @@ def test_cdnow_is_predicted_as_well_as_by_the_best(built):
     assert abs(amounts["expected_orders"] - 7105.7) < 1, amounts["expected_orders"]
     assert abs(float(amounts["expected_revenue"]) - 270459) < 50, amounts["expected_revenue"]
     ours = judged["log_odds"].astype(float).to_numpy()
-
-    rows = built["int_propensity_features"]
-    at = rows[(rows["as_of_date"] == day) & ~rows["is_current"].astype(bool)]
-    at = at.set_index("customer_id").loc[judged.index]
-    seen = rows[rows["end_date"].notna()]
-    seen = seen[seen["end_date"] <= day]
-    boosting = HistGradientBoostingClassifier(
-        max_iter=150, learning_rate=0.05, max_leaf_nodes=8, random_state=0
-    ).fit(seen[SIGNALS].astype(float), seen["y"].astype(int))
-    scores = built["int_rfm_scores"]
-    scores = scores[scores["as_of_date"] == day].set_index("customer_id").loc[judged.index]
-    sums = sum(scores[f"{name}_score"].astype(int) for name in ("recency", "frequency", "monetary"))
-    others = {
-        "gradient boosting": boosting.predict_proba(at[SIGNALS].astype(float))[:, 1],
-        "summed scores": sums.to_numpy(),
-        "BG/NBD": orders_expected_by_bg_nbd(built["int_order_dates"], day)[judged.index].to_numpy(),
-    }
+    bg_nbd = orders_expected_by_bg_nbd(built["int_order_dates"], day, CDNOW_PARAMETERS)
+    others = rivals(built, day, judged.index) | {"BG/NBD": bg_nbd[judged.index].to_numpy()}
     assert roc_auc_score(y, others["BG/NBD"]) > 0.765 and roc_auc_score(y, ours) > 0.775
     for name, other in others.items():
         difference, error = paired_error(ours, other, y)
+        assert difference > -error, (name, difference, error)
+
+
+@builds(on("duckdb", build_rhythms))
+def test_a_shop_with_rhythms_is_predicted_as_well_as_by_the_best(built):
+    judged = judged_customers(built)
+    day, y = judged["as_of_date"].iloc[0], judged["y"].to_numpy().astype(int)
+    assert len(judged) > 3000 and 0.1 < y.mean() < 0.6
+    ours = judged["log_odds"].astype(float).to_numpy()
+    parameters = bg_nbd_parameters(built["int_order_dates"], day)
+    bg_nbd = orders_expected_by_bg_nbd(built["int_order_dates"], day, parameters)
+    others = rivals(built, day, judged.index) | {"BG/NBD": bg_nbd[judged.index].to_numpy()}
+    for name, other in others.items():
+        difference, error = paired_error(ours, other, y)
+        print(name, roc_auc_score(y, other), roc_auc_score(y, ours), difference, error)
         assert difference > -error, (name, difference, error)

@@ -3,10 +3,12 @@ and on generated shops of which the truth is known."""
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import hashlib
 import warnings
 from decimal import Decimal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -48,17 +50,79 @@ def shop(
     return object_frame(["customer_id", "sale_date", "revenue"], rows)
 
 
+def with_behaviour(sales: pd.DataFrame, seed: int) -> dict[str, pd.DataFrame]:
+    """The same shop in all its sources, {table: rows}: products of a favourite category, channels,
+    discounts, some goods sent back, and events, which come before orders and from those who like
+    mail, and to 10 people who never bought."""
+    random = np.random.default_rng(seed)
+    categories = ["garden", "kitchen", "light", None]
+    products = [(f"p{number}", f"Thing {number}", categories[number % 4]) for number in range(12)]
+    last = max(sales["sale_date"])
+    rows, events = [], []
+
+    def event(customer: str, day: dt.date, kind: str) -> None:
+        if day <= last + dt.timedelta(5):
+            events.append((f"e{len(events):06d}", customer, day, kind))
+
+    for customer, orders in sales.groupby("customer_id", sort=True):
+        favourite, channel = random.integers(4), random.integers(3)
+        saves, returns, likes_mail = random.random(3) < (0.3, 0.3, 0.4)
+        for day, revenue in zip(orders["sale_date"], orders["revenue"], strict=True):
+            number = favourite + 4 * random.integers(3) if random.random() < 0.7 else random.integers(12)
+            through = channel if random.random() < 0.8 else random.integers(3)
+            less = revenue / 3 if saves and random.random() < 0.9 else Decimal(0)
+            rows.append(
+                (customer, day, revenue, f"p{number}", f"channel {through}", round(less, 2), False)
+            )
+            if returns and random.random() < 0.4 and day + dt.timedelta(9) <= last:
+                back = (-round(revenue / 2, 2), f"p{number}", f"channel {through}", None, True)
+                rows.append((customer, day + dt.timedelta(9), *back))
+            if random.random() < 0.5:
+                event(customer, day - dt.timedelta(int(random.integers(0, 40))), "site_visit")
+        for _ in range(random.poisson(8 if likes_mail else 1)):
+            day = FIRST + dt.timedelta(int(random.integers(0, (last - FIRST).days + 10)))
+            event(customer, day, str(random.choice(["email_open", "email_click"])))
+    for number in range(10):
+        event(f"looks{number}", FIRST + dt.timedelta(40 * number), "product_view")
+    names = [*SALES_TYPES]
+    return {
+        "fact_sales": object_frame(names, rows),
+        "dim_products": object_frame(["product_id", "product_name", "category"], products),
+        "fact_engagement_events": object_frame(
+            ["event_id", "customer_id", "event_at", "event_type"], events
+        ),
+    }
+
+
+SALES_TYPES = {
+    "customer_id": "varchar",
+    "sale_date": "date",
+    "revenue": "decimal(18, 2)",
+    "product_id": "varchar",
+    "channel": "varchar",
+    "discount_amount": "decimal(18, 2)",
+    "is_return": "boolean",
+}
+# The vars to a shop that has all of these.
+BEHAVIOUR = {"using_products": True, "using_engagement_events": True}
+
+
+def land_sources(project: Project, sources: Mapping[str, pd.DataFrame]) -> None:
+    for table, rows in sources.items():
+        types = {name: SALES_TYPES.get(name, "varchar") for name in rows} | {"event_at": "date"}
+        project.land(table, rows, {name: types[name] for name in rows})
+
+
 def land_and_build(
     project: Project,
-    sales: pd.DataFrame,
+    sales: pd.DataFrame | Mapping[str, pd.DataFrame],
     command: str,
     select: str = "+validation_findings",
+    parse: bool = False,
     **more: Any,
 ) -> Any:
-    types = {"customer_id": "varchar", "sale_date": "date", "revenue": "decimal(18, 2)"}
-    if "channel" in sales:
-        types["channel"] = "varchar"
-    project.land("fact_sales", sales, types)
+    """`sales`: the rows of fact_sales, or {table: rows} of several sources."""
+    land_sources(project, {"fact_sales": sales} if isinstance(sales, pd.DataFrame) else sales)
     # Another shop has another history.
     only = ["--full-refresh"]
     if command == "build":
@@ -67,7 +131,23 @@ def land_and_build(
         command,
         *("--select", select, *only),
         vars={"latest_plausible_date": "2030-01-01", "history_periods": 12, **more},
+        parse=parse,
     )
+
+
+@contextlib.contextmanager
+def rewritten(project: Project, file: str, changes: Mapping[str, str]) -> Iterator[None]:
+    """A file of the project's copy with other words for a while; dbt has to parse it anew."""
+    path = project.folder / file
+    before = text = path.read_text()
+    for old, new in changes.items():
+        assert text.count(old) == 1, (file, old)
+        text = text.replace(old, new)
+    path.write_text(text)
+    try:
+        yield
+    finally:
+        path.write_text(before)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -90,12 +170,14 @@ SETTINGS: dict[str, Mapping[str, Any]] = {
         "history_grain": "week",
         "history_periods": 26,
     },
+    # Products, events, returns and discounts, and dates of which a year is over.
+    "behaviour": {**BEHAVIOUR, "history_periods": 16},
 }
 
 
 def build_figures(project: Project, source: str) -> dict[str, pd.DataFrame]:
     """Marts of the validation and what they are derived from, of generated or demo sales."""
-    settings = SETTINGS.get(source, {})
+    settings, sources = SETTINGS.get(source, {}), {}
     tiles = settings.get("score_tiles", 5)
     if source == "demo":
         project.load(load_part)
@@ -107,6 +189,8 @@ def build_figures(project: Project, source: str) -> dict[str, pd.DataFrame]:
         )
     else:
         sales = shop(260, 4)
+        if source == "behaviour":
+            sources = with_behaviour(sales, 9)
         if source == "groups":
             number = sales["customer_id"].str[1:].astype(int)
             sales["channel"] = np.where(number % 3 == 0, "web", "shop")
@@ -117,7 +201,8 @@ def build_figures(project: Project, source: str) -> dict[str, pd.DataFrame]:
                     file.write(rows)
             run = project.dbt("seed", "--select", *few_segments(tiles))
             assert run.success, run.problems
-        run = land_and_build(project, sales, "run", "+marts.validation", **settings)
+        landed = sources if source == "behaviour" else sales
+        run = land_and_build(project, landed, "run", "+marts.validation", **settings)
     assert run.success, run.problems
     return {
         name: project.read(f"{schema}.{name}")
@@ -133,6 +218,10 @@ def build_figures(project: Project, source: str) -> dict[str, pd.DataFrame]:
             "rfm_intermediate": [
                 "int_rfm_scores",
                 "int_lifecycle_stages",
+                "int_customer_metrics",
+                "int_customer_behaviour",
+                "int_customer_engagement",
+                "int_customer_flags",
                 "int_validation_windows",
                 "int_validation_signals",
             ],
@@ -152,6 +241,7 @@ def build_figures(project: Project, source: str) -> dict[str, pd.DataFrame]:
             " on cells.segment_scheme = schemes.segment_scheme"
             f" and schemes.score_tiles = {tiles}"
         ),
+        "sources": sources,
     }
 
 
@@ -160,6 +250,10 @@ def panel(found: dict[str, pd.DataFrame], horizon: str) -> pd.DataFrame:
     scores = found["int_rfm_scores"].merge(
         found["int_lifecycle_stages"][["as_of_date", "customer_id", "lifecycle_stage"]],
         on=["as_of_date", "customer_id"],
+    ).merge(
+        found["int_customer_engagement"][["as_of_date", "customer_id", "engagement_score"]],
+        on=["as_of_date", "customer_id"],
+        how="left",
     )
     parts = []
     windows = found["int_validation_windows"]
@@ -177,9 +271,13 @@ def panel(found: dict[str, pd.DataFrame], horizon: str) -> pd.DataFrame:
     rows = pd.concat(parts, ignore_index=True)
     rows["retained"] = (rows["order_count"] > 0).astype(float)
     rows["net_revenue"] = rows["net_revenue"].astype(float)
-    for name in SCORES:
+    for name in (*SCORES, "engagement_score"):
         rows[name] = rows[name].astype(float).round(3)
     return rows
+
+
+def horizons(found: dict[str, pd.DataFrame]) -> list[str]:
+    return sorted(set(found["int_validation_windows"]["horizon_code"]))
 
 
 def clustered_error(values: np.ndarray, customers: pd.Series) -> float:
@@ -210,20 +308,25 @@ FIGURES = [on(target, build_figures, "shop") for target in TARGETS]
 OTHER_SETTINGS = [
     on(target, build_figures, source)
     for target in (TARGETS if FULL else ("duckdb",))
-    for source in ("groups", "ten_tiles")
+    for source in ("groups", "ten_tiles", "behaviour")
 ]
 
 
 @builds(*FIGURES, *OTHER_SETTINGS, on("duckdb", build_figures, "demo"))
-def test_validation_equals_the_statistics_libraries(built):
+def test_validation_equals_the_statistics_libraries(build, built):
+    all_sources = build.arguments == ("behaviour",)
+    assert horizons(built) == ["cycle", "horizon", *(["year"] if all_sources else [])]
     summary = built["score_validation_summary"].set_index(["scope", "horizon_code", "dimension"])
     levels = built["score_retention_validation"].set_index(
         ["scope", "horizon_code", "dimension", "level"]
     )
     compared = 0
-    for horizon in ("horizon", "cycle"):
+    for horizon in horizons(built):
         rows = panel(built, horizon)
-        for name in SCORES:
+        assert rows["engagement_score"].notna().all() == all_sources
+        if not all_sources:
+            assert (horizon, "engagement_score") not in levels.droplevel(["scope", "level"]).index
+        for name in (*SCORES, *(["engagement_score"] if all_sources else [])):
             areas, by_date = [], rows.groupby("as_of_date")
             for day, date_rows in by_date:
                 found = summary.loc[(str(day), horizon, name)]
@@ -337,7 +440,7 @@ def test_segments_and_schemes_equal_the_statistics_libraries(built):
         ["scope", "horizon_code", "dimension", "level"]
     )
     comparison = built["scheme_comparison"].set_index(["scope", "horizon_code", "segment_scheme"])
-    for horizon in ("horizon", "cycle"):
+    for horizon in horizons(built):
         rows = panel(built, horizon)
         for scheme, cells in built["segments"].groupby("segment_scheme"):
             placed = rows.merge(cells, on=CELL)
@@ -440,7 +543,7 @@ def test_inverted_rules_are_found(built):
 
 
 @builds(*FIGURES, *OTHER_SETTINGS)
-def test_signals_equal_scipy(built):
+def test_signals_equal_scipy(build, built):
     signals, importance = built["int_validation_signals"], built["signal_importance"]
     assert set(importance["signal"]) == set(signals["signal"])
     told = 0
@@ -476,7 +579,7 @@ def test_signals_equal_scipy(built):
             elif chance >= 0.05:
                 assert words == "Adds nothing beyond RFM"
             else:
-                assert f"those with {'more' if z > 0 else 'less'} of it" in words
+                assert said_of(found.signal_kind, z) in words
                 right = max(won / pairs, 1 - won / pairs)
                 assert words.startswith("Adds a little to RFM: " if right < 0.55 else "Adds to RFM: ")
                 assert f"true of {100 * right:.1f} % of pairs" in words
@@ -485,7 +588,69 @@ def test_signals_equal_scipy(built):
         bins = pd.Series(bins, known.index).reindex(rows.index).fillna(-1)
         counts = [side.groupby(bins).sum() for side in (everybody, 1 - everybody)]
         _close(found.information_value, information_value(*counts), found)
-    assert told > 10
+    assert told > (30 if build.arguments == ("behaviour",) else 10)
+
+
+@builds(*[each for each in OTHER_SETTINGS if each.arguments == ("behaviour",)])
+def test_signals_are_what_is_known_of_the_customers(built):
+    """Each signal against the figure of the same name at that date; those of events and products, and
+    those that nothing else has, from the rows that were landed."""
+    signals = built["int_validation_signals"]
+    signals = signals.pivot(index="customer_id", columns="signal", values="signal_value")
+    windows = built["int_validation_windows"]
+    day = windows.loc[windows["horizon_code"] == "horizon", "as_of_date"].max()
+    known = pd.DataFrame(index=signals.index)
+    for name in ("metrics", "behaviour", "engagement", "flags"):
+        rows = built[f"int_customer_{name}"]
+        rows = rows[rows["as_of_date"] == day].set_index("customer_id").reindex(signals.index)
+        known = known.join(rows[[column for column in rows if column not in known]])
+    stages = built["int_lifecycle_stages"]
+    stages = stages[stages["as_of_date"] == day].set_index("customer_id")
+    known = known.join(stages[["own_gap_days", "expected_gap_days", "silence_ratio"]])
+    known = known.drop(columns=["order_date_count"], errors="ignore")
+
+    sales, events = built["sources"]["fact_sales"], built["sources"]["fact_engagement_events"]
+    sales, events = (rows[rows.iloc[:, at] < day] for rows, at in ((sales, 1), (events, 2)))
+    orders = sales[~sales["is_return"].astype(bool)].groupby("customer_id")
+    known["order_date_count"] = orders["sale_date"].nunique()
+    known["days_since_first_order"] = orders["sale_date"].min().map(lambda first: (day - first).days)
+    money = sales.groupby("customer_id")["revenue"].sum()
+    known["average_order_value"] = (money / orders.size()).astype(float)
+    known["largest_order_amount"] = orders["revenue"].max()
+    known["discount_amount"] = orders["discount_amount"].sum()
+    by_category = sales.merge(built["sources"]["dim_products"], on="product_id")
+    spent = by_category.groupby(["customer_id", "category"])["revenue"].sum()
+    known["category_count"] = spent[spent > 0].groupby("customer_id").size()
+    events = events.assign(age=events["event_at"].map(lambda date: (day - date).days))
+    weights = {"site_visit": 0.5, "email_click": 1, "email_open": 0}
+    events["weight"] = events["event_type"].map(weights)
+    by_customer = events.groupby("customer_id")
+    known["days_since_last_event"] = by_customer["age"].min()
+    engaged = events[events["weight"] > 0].groupby("customer_id")
+    known["days_since_last_engagement"] = engaged["age"].min()
+    late = events[events["age"] <= 90].groupby("customer_id")
+    for name, figure in {
+        "event_count": by_customer.size(),
+        "event_count_30d": events[events["age"] <= 30].groupby("customer_id").size(),
+        "event_count_90d": late.size(),
+        "engagement_value": late["weight"].sum(),
+    }.items():
+        known[name] = figure.reindex(signals.index).fillna(0)
+
+    assert set(signals) <= set(known) and len(signals) > 150 and len(signals.columns) == 43
+    for name in signals:
+        found, expected = signals[name].astype(float), known[name].astype(float)
+        assert (found.isna() == expected.isna()).all(), name
+        assert np.allclose(found, expected, atol=1e-6, rtol=0, equal_nan=True), name
+    # There is something to tell customers by in each, but for the flags of years.
+    alike = {name for name in signals if signals[name].nunique() < 2}
+    assert alike <= {"is_seasonal_buyer", "season_year_count"}, alike
+
+
+def said_of(kind: str, z: float) -> str:
+    if kind == "flag":
+        return f", those who have it come back {'more' if z > 0 else 'less'} often ("
+    return f", those with {'more' if z > 0 else 'less'} of it come back more often ("
 
 
 def rank_sums(value: pd.Series, came: pd.Series, strata: pd.Series) -> tuple[float, float, float]:
@@ -511,6 +676,137 @@ def rank_sums(value: pd.Series, came: pd.Series, strata: pd.Series) -> tuple[flo
             assert abs(off / np.sqrt(of_stratum) - z) < 1e-6
             variance += of_stratum
     return won, pairs, variance
+
+
+# ---------------------------------------------------------------------------------------------
+# Large bases
+# ---------------------------------------------------------------------------------------------
+
+# Limits that a shop of 260 customers is beyond.
+LOW_LIMITS = {
+    "most_single_clusters() %}{{ return(20000) }}": "most_single_clusters() %}{{ return(100) }}",
+    "cluster_hash_digits() %}{{ return(3) }}": "cluster_hash_digits() %}{{ return(2) }}",
+    "most_judged_customers() %}{{ return(200000) }}": "most_judged_customers() %}{{ return(120) }}",
+    "most_customers_of_a_fit() %}{{ return(1000000) }}": "most_customers_of_a_fit() %}{{ return(400) }}",
+}
+UNRELATED = 200
+NO_SIGNAL = f"""{{%- for number in range({UNRELATED}) -%}}
+        {{%- set half -%}}
+        case when {{{{ dbt.hash(dbt.concat(["cluster_id", "':" ~ number ~ "'"])) }}}} < '8'
+            then {{}} else {{}} end
+        {{%- endset -%}}
+        {{%- do scores.update({{
+            'unrelated_' ~ number: [half.format("'1'", "'2'"), half.format('1', '2')],
+        }}) -%}}
+    {{%- endfor -%}}
+    {{{{ return(scores) }}}}"""
+
+
+def build_limited(project: Project) -> dict[str, pd.DataFrame]:
+    """The shop with its rows in another order, in groups and parts as a large one; then, as it is, with
+    attributes that have nothing to do with anything: half of the customers by hash."""
+    sales = shop(260, 4).sample(frac=1, random_state=3)
+    select = "+marts.validation +int_propensity_features"
+    with rewritten(project, "macros/validation/limits.sql", LOW_LIMITS):
+        run = land_and_build(project, sales, "run", select, parse=True)
+    assert run.success, run.problems
+    found = {
+        name: project.read(f"{schema}.{name}")
+        for schema, names in {
+            "rfm_marts": ["score_validation_summary", "signal_importance"],
+            "rfm_intermediate": [
+                "int_rfm_scores",
+                "int_validation_cells",
+                "int_validation_signals",
+                "int_propensity_features",
+            ],
+        }.items()
+        for name in names
+    }
+    changes = {"{{ return(scores) }}": NO_SIGNAL}
+    models = [f"int_validation_{name}" for name in ("cells", "clusters", "cluster_counts", "levels")]
+    models += ["int_validation_pairs", "int_validation_differences", "score_retention_validation"]
+    with rewritten(project, "macros/validation/dimensions.sql", changes):
+        run = land_and_build(project, sales, "run", " ".join(models), parse=True)
+    assert run.success, run.problems
+    levels = project.read("rfm_marts.score_retention_validation")
+    return found | {"unrelated": levels[levels["dimension"].str.startswith("unrelated")]}
+
+
+def md5(customer: str) -> str:
+    return hashlib.md5(customer.encode()).hexdigest()
+
+
+LIMITED = on("duckdb", build_limited)
+
+
+@builds(LIMITED)
+def test_clusters_by_hash_give_the_errors_of_single_customers(under_way, built):
+    single = under_way(on("duckdb", build_figures, "shop")).result()
+    groups = set(map(md5_start, single["int_rfm_scores"]["customer_id"]))
+    assert set(built["int_validation_cells"]["cluster_id"]) == groups and 150 < len(groups) < 190
+    key = ["scope", "horizon_code", "dimension"]
+    by_customer, by_group = (
+        frame["score_validation_summary"].set_index(key) for frame in (single, built)
+    )
+    ratios = []
+    for horizon in ("horizon", "cycle"):
+        rows = panel(single, horizon)
+        for name in SCORES:
+            found = by_group.loc[("pooled", horizon, name)]
+            retained, clusters = rows["retained"], rows["customer_id"].map(md5_start)
+            area, error = area_with_error(rows[name], retained, clusters)
+            _close(found["auc"], area, (horizon, name, "auc"))
+            _close(found["auc_standard_error"], error, (horizon, name, "error"))
+            one_each = by_customer.loc[("pooled", horizon, name), "auc_standard_error"]
+            ratios.append(error / one_each)
+    assert max(abs(ratio - 1) for ratio in ratios) < 0.1, ratios
+
+
+def md5_start(customer: str) -> str:
+    return md5(customer)[:2]
+
+
+@builds(LIMITED)
+def test_who_is_left_out_of_a_large_base_goes_by_hash(built):
+    scores = built["int_rfm_scores"].groupby("as_of_date")["customer_id"]
+    by_hash = {day: sorted(customers, key=md5) for day, customers in scores}
+
+    importance = built["signal_importance"]
+    day = importance["as_of_date"].iloc[0]
+    assert len(by_hash[day]) > 200 and (importance["customer_count"] == 120).all()
+    for _, customers in built["int_validation_signals"].groupby("signal")["customer_id"]:
+        assert sorted(customers, key=md5) == by_hash[day][:120]
+
+    features = built["int_propensity_features"]
+    past = features[~features["is_current"].astype(bool)]
+    dates = past["as_of_date"].nunique()
+    assert dates > 5
+    for day, customers in past.groupby("as_of_date")["customer_id"]:
+        assert sorted(customers, key=md5) == by_hash[day][: 400 // dates]
+    assert len(past) < sum(len(by_hash[day]) for day in set(past["as_of_date"])) / 2
+    current = features.loc[features["is_current"].astype(bool), "customer_id"]
+    assert sorted(current, key=md5) == by_hash[max(by_hash)]
+
+
+@builds(LIMITED)
+def test_what_has_nothing_to_do_with_retention_is_rarely_called_different(built):
+    """Of attributes by hash one in twenty is beyond the errors by chance; errors of independent rows
+    are beyond far more often, since the same customers stand in every window."""
+    rows = built["unrelated"]
+    rows = rows[(rows["scope"] == "pooled") & (rows["horizon_code"] == "horizon")]
+    second = rows[rows["level"] == "2"].set_index("dimension")
+    first = rows[rows["level"] == "1"].set_index("dimension").loc[second.index]
+    assert len(second) == UNRELATED
+    columns = ["change_from_level_before", "change_standard_error", "p_value_of_fall"]
+    change, error, chance = (second[column].astype(float) for column in columns)
+    assert np.allclose(chance, stats.norm.cdf(change / error), atol=1e-6)
+    found = (2 * np.minimum(chance, 1 - chance) < 0.05).mean()
+    assert 0.02 < found < 0.1, found
+    counts = [frame["customer_count"].astype(float) for frame in (first, second)]
+    rate = sum(frame["retained_count"].astype(float) for frame in (first, second)) / sum(counts)
+    independent = np.sqrt(rate * (1 - rate) * (1 / counts[0] + 1 / counts[1]))
+    assert (abs(change / independent) > 1.96).mean() > 0.2
 
 
 # ---------------------------------------------------------------------------------------------

@@ -66,7 +66,12 @@ customers as (
         end_date,
         is_current
     from scored
-    where is_current or (place <= 100000 and place * date_count <= 1000000)
+    where
+        is_current
+        or (
+            place <= {{ most_customers_of_a_date() }}
+            and place * date_count <= {{ most_customers_of_a_fit() }}
+        )
 
 ),
 

@@ -48,8 +48,8 @@ clusters as (
     select
         customer_id,
         case
-            when count(*) over () > 20000
-                then substring({{ dbt.hash('customer_id') }}, 1, 3)
+            when count(*) over () > {{ most_single_clusters() }}
+                then substring({{ dbt.hash('customer_id') }}, 1, {{ cluster_hash_digits() }})
             else customer_id
         end as cluster_id
     from customers

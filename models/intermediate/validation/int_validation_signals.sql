@@ -48,7 +48,7 @@ customers as (
             'scores.recency_score', 'scores.frequency_score', 'scores.monetary_score'
         ) }} as rfm_code,
         case when outcomes.order_count > 0 then 1 else 0 end as is_retained,
-        {% for signal, (kind, expression) in signals.items() %}
+        {% for signal, (kind, expression, words) in signals.items() %}
         cast({{ expression }} as numeric(28, 6)) as {{ signal }}{% if not loop.last %},{% endif %}
         {% endfor %}
     from numbered_scores as scores
@@ -86,11 +86,11 @@ customers as (
             outcomes.horizon_code = 'horizon'
             and scores.as_of_date = outcomes.as_of_date
             and scores.customer_id = outcomes.customer_id
-    where scores.place <= 200000
+    where scores.place <= {{ most_judged_customers() }}
 
 )
 
-{% for signal, (kind, expression) in signals.items() %}
+{% for signal, (kind, expression, words) in signals.items() %}
 select
     '{{ signal }}' as signal,
     '{{ kind }}' as signal_kind,

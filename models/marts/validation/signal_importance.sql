@@ -26,9 +26,10 @@ judged_dates as (
 -- All signals, also where no date is finished.
 wanted as (
 
-    {% for signal, (kind, expression) in validated_signals().items() %}
+    {% for signal, (kind, expression, words) in validated_signals().items() %}
     select
         '{{ signal }}' as signal,
+        '{{ words }}' as signal_words,
         '{{ kind }}' as signal_kind
     {% if not loop.last %}union all{% endif %}
     {% endfor %}
@@ -202,6 +203,7 @@ tested as (
 
     select
         wanted.signal,
+        wanted.signal_words,
         wanted.signal_kind,
         counted.customer_count,
         counted.retained_count,
@@ -261,6 +263,7 @@ judged as (
 
 select
     judged.signal,
+    judged.signal_words,
     judged.signal_kind,
     judged_dates.as_of_date,
     cast(judged_dates.horizon_days as integer) as horizon_days,
@@ -291,9 +294,13 @@ select
         else {{ dbt.concat([
             "case when abs(judged.auc_within_scores - 0.5) < 0.05"
             ~ " then 'Adds a little to RFM' else 'Adds to RFM' end",
-            "': of customers with the same scores, those with '",
-            "case when judged.auc_within_scores > 0.5 then 'more' else 'less' end",
-            "' of it come back more often (true of '",
+            "': of customers with the same scores, those '",
+            "case when judged.signal_kind <> 'flag' and judged.auc_within_scores > 0.5"
+            ~ " then 'with more of it come back more'"
+            ~ " when judged.signal_kind <> 'flag' then 'with less of it come back more'"
+            ~ " when judged.auc_within_scores > 0.5 then 'who have it come back more'"
+            ~ " else 'who have it come back less' end",
+            "' often (true of '",
             percent_text('0.5 + abs(judged.auc_within_scores - 0.5)'),
             "' % of pairs; a coin: 50 %)'",
         ]) }}
