@@ -4,13 +4,15 @@
 -- Contacts within the window are those of the campaign that has the experiment's code: null where
 -- the contacts source is not in use or has none of that campaign. Of our own experiments those of
 -- every campaign count: the held out are to get none.
--- Revenue before is as given where it is given for all members of an experiment (windows over), else
--- from the sales for all: two definitions of it in one slope would move the lift.
+-- Revenue before is as given where all members of an experiment (windows over) have it, else from
+-- the sales for all: two definitions of it in one slope would move the lift.
 -- Margin is by product where products with a margin_rate (−1 to 1) are in use, else by the var
 -- margin_rate.
 {%- set horizon = var('retention_horizon_days') | int %}
 {%- set margin_rate = "cast({0} as numeric(9, 6))".format(var('margin_rate')) %}
-{%- set days_to_sales = dbt.datediff('members.assigned_on', 'sales.first_sale_date', 'day') | trim %}
+{%- set days_to_sales = dbt.datediff(
+    'members.assigned_on', 'sales.first_sale_date', 'day'
+) | trim %}
 with
 
 members as (
