@@ -28,7 +28,8 @@ last_dates as (
     select
         greatest(
             current_dates.as_of_date,
-            coalesce(max(controls.assigned_on), current_dates.as_of_date)
+            coalesce(max(controls.assigned_on), current_dates.as_of_date),
+            coalesce({{ last_audience_log_date() }}, current_dates.as_of_date)
         ) as as_of_date
     from current_dates
     left join controls

@@ -197,9 +197,8 @@ contact_sums as (
 ),
 
 -- Customers who are in another experiment within the same days; campaigns without assignments are
--- no experiments. Who is held out by one of our own is in it up to its last day, also where the
--- own window is over before. The contacted arm of the global one is everybody else: being in it is
--- nothing that happens to a customer.
+-- no experiments. The contacted arm of the global one is everybody else: being in it is nothing
+-- that happens to a customer.
 overlapping as (
 
     select distinct
@@ -209,23 +208,13 @@ overlapping as (
     inner join {{ ref('int_experiment_members') }} as other_members
         on
             members.customer_id = other_members.customer_id
+            and members.before_date < other_members.assigned_on
             and members.end_date > other_members.assigned_on
             and members.experiment_code <> other_members.experiment_code
     left join {{ ref('policy_holdouts') }} as own_experiments
         on other_members.experiment_code = own_experiments.experiment_code
     where
         other_members.assignment_origin <> 'campaign_contacts'
-        and (
-            members.before_date < other_members.assigned_on
-            or (
-                other_members.assignment_origin = 'holdout_log'
-                and other_members.is_control
-                and (
-                    own_experiments.valid_to is null
-                    or own_experiments.valid_to >= members.assigned_on
-                )
-            )
-        )
         and (other_members.is_control or not coalesce(own_experiments.is_global, false))
 
 )
