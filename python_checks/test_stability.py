@@ -21,7 +21,13 @@ from python_checks.dbt_project import (
 from python_checks.expected_marts import KEYS, RELATIONS, differences, plain
 from python_checks.hard_cases import CUSTOMER_TYPES, LATEST_PLAUSIBLE_DATE
 from python_checks.test_holdouts import write_policy
-from python_checks.test_validation import FIRST, land_and_build, shop
+from python_checks.test_validation import (
+    BEHAVIOUR,
+    FIRST,
+    land_and_build,
+    shop,
+    with_behaviour,
+)
 
 UNTIDY = hard_cases.untidy_text(rows=1500, customers=150)
 CUSTOMERS = hard_cases.two_score_groups().customers
@@ -201,7 +207,7 @@ JUDGEMENTS: dict[str, tuple[str, ...]] = {
 }
 AREAS = ("validation", "propensity", "discovery", "measurement", "budget")
 # Returning and lost ones enough for a model, and many customers alike, so that ties matter.
-IN_ORDER = shop(480, 21, orders_a_year=5)
+IN_ORDER = with_behaviour(shop(480, 21, orders_a_year=5), 6)
 
 
 EXPERIMENTS = ["everybody,,,,true,0.2,all,2022-01-01,,50,Programme"]
@@ -211,7 +217,7 @@ def experiment() -> tuple[pd.DataFrame, pd.DataFrame]:
     """Three arms of uneven sizes among the customers of the shop, and the contacts of two."""
     random = np.random.default_rng(4)
     assignments, contacts = [], []
-    for number, customer in enumerate(sorted(set(IN_ORDER["customer_id"]))):
+    for number, customer in enumerate(sorted(set(IN_ORDER["fact_sales"]["customer_id"]))):
         arm = str(random.choice(["nothing", "mail", "call"], p=[0.3, 0.4, 0.3]))
         share = {"nothing": "0.3", "mail": "0.4", "call": "0.3"}[arm]
         day = FIRST + dt.timedelta(300 + number % 20)
@@ -225,11 +231,12 @@ def experiment() -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def build_judgements(project: Project, order: str) -> dict[str, pd.DataFrame]:
-    """All marts that judge, of the same sales, assignments and contacts."""
-    tables = [IN_ORDER, *experiment()]
+    """All marts that judge, of the same sales, products, events, assignments and contacts."""
+    tables = [*IN_ORDER.values(), *experiment()]
     if order != "in order":
         tables = [rows.sample(frac=1, random_state=7) for rows in tables]
-    sales, assignments, contacts = tables
+    *of_shop, assignments, contacts = tables
+    sources = dict(zip(IN_ORDER, of_shop, strict=True))
     dates = {"assigned_at": "date", "contacted_at": "date", "contact_cost": "decimal(18, 2)"}
     for name, rows in (
         ("fact_experiment_assignments", assignments),
@@ -239,9 +246,10 @@ def build_judgements(project: Project, order: str) -> dict[str, pd.DataFrame]:
     write_policy(project, EXPERIMENTS)
     run = land_and_build(
         project,
-        sales,
+        sources,
         "run",
         " ".join(f"+marts.{area}" for area in AREAS),
+        **BEHAVIOUR,
         history_periods=9,
         using_experiment_assignments=True,
         using_campaign_contacts=True,
@@ -269,7 +277,12 @@ def test_judgements_do_not_depend_on_the_order_of_rows_or_the_engine(under_way, 
         name: differences(before[name], built[name], key) for name, key in JUDGEMENTS.items()
     }
     assert {name: difference for name, difference in found.items() if difference} == {}
-    # There was something to compare: a model and clusters, and figures of all kinds.
+    # There was something to compare: a model and clusters, figures of all kinds and all sources.
+    kinds = before["signal_importance"].dropna(subset="auc")["signal_kind"]
+    assert set(kinds) == {"rfm", "metric", "flag", "engagement", "affinity"}
+    assert "ln_events_90d" in set(before["propensity_scorecard"]["signal"])
+    levels = before["score_retention_validation"]
+    assert (levels["dimension"] == "engagement_score").any()
     assert set(before["customer_propensity"]["method"]) == {"model"}
     assert len(before["discovered_segments"]) > 2
     empty = [name for name, rows in before.items() if rows.empty and name != "validation_findings"]
