@@ -502,7 +502,7 @@ def test_the_report_of_the_global_experiment(built):
             word = "works" if low > 0 else "harms" if high < 0 else ""
             decided = is_adequate and p_value < 0.05 and word
             assert row["verdict"] == (decided or "cannot tell yet")
-            said = "(more than 5 %: the lift is not adequate)" in row["note"]
+            said = "more than 5 %: the lift is not adequate" in row["note"]
             assert said == (20 * contacted > sizes[1])
     running = report.loc[("quarter", QUARTERS[-1][1])]
     assert not running["is_finished"] and running["note"] == "The quarter is not over"

@@ -25,8 +25,8 @@
 {%- endmacro %}
 
 
-{#- Whether two arms have customers enough for tests that go by the normal distribution: 30 in each, and
-    five expected in each of the four cells (retained or not, arm or control). In whole numbers:
+{#- Whether two arms have customers enough for tests that go by the normal distribution: 30 in each,
+    and five expected in each of the four cells (retained or not, arm or control). In whole numbers:
     five is five. -#}
 {% macro has_enough_customers(treated_count, control_count, retained_count) -%}
     {%- set all_count = '(' ~ treated_count ~ ' + ' ~ control_count ~ ')' -%}
@@ -36,8 +36,8 @@
 {%- endmacro %}
 
 
-{#- Whether more than 5 % of the customers blur a lift: controls who were contacted, customers who are in
-    another experiment. -#}
+{#- Whether more than 5 % of the customers blur a lift: controls who were contacted, customers who are
+    in another experiment. -#}
 {% macro is_above_limit(count, all_count) -%}
     20 * ({{ count }}) > {{ all_count }}
 {%- endmacro %}
@@ -91,8 +91,8 @@
 {%- endmacro %}
 
 
-{#- The sentence of a note about customers who were assigned before the history begins, and for whom no
-    segment is given. -#}
+{#- The sentence of a note about customers who were assigned before the history begins, and for whom
+    no segment is given. -#}
 {% macro unplaced_sentence(count) %}
     {{- return([count ~ " > 0", dbt.concat([
         "'The segment of '", number_text(count), "' customers is not known ('",

@@ -1,5 +1,5 @@
-{#- An arm held against its control, as a chain of common table expressions: the share retained by the
-    pooled z-test, with Newcombe's interval and Katz's for the ratio; money by Welch's t-test and
+{#- An arm held against its control, as a chain of common table expressions: the share retained by
+    the pooled z-test, with Newcombe's interval and Katz's for the ratio; money by Welch's t-test and
     interval.
 
     `rows`: a CTE that has, for both sides (treated_…, control_…; double), count (above zero),

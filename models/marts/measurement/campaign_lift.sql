@@ -257,12 +257,13 @@ select
     {{ notes([
         ["not is_finished and both_all_count > both_assigned_count", dbt.concat([
             "'Interim: '", number_text('both_all_count - both_assigned_count'), "' of '",
-            number_text('both_all_count'), "' customers still have days to go and do not count yet'",
+            number_text('both_all_count'),
+            "' customers still have days to go and do not count yet'",
         ])],
         ["not is_finished and both_all_count = both_assigned_count",
             "'Interim: customers of other segments or arms still have days to go'"],
         ["not is_finished and is_comparable",
-            "'Looked at every day, chance alone shows a difference more often than 5 times in 100'"],
+            "'Looked at every day, chance alone shows a difference in more than 5 of 100 cases'"],
         ["not is_unmixed", dbt.concat([
             "'No lift: some customers of the arm '", 'mixed_arms',
             "' are marked as control and some are not'",
@@ -334,8 +335,8 @@ select
             "'The sales begin on '", day_text('sales_begin_on'), "', after '",
             number_text('both_early_count'), "' of '", number_text('both_assigned_count'),
             "' customers were assigned'",
-            "case when is_before_sales then ': more than a tenth of the days is missing, the lift is'"
-            ~ " || ' not adequate' else '' end",
+            "case when is_before_sales then ': more than a tenth of the days is missing, the lift'"
+            ~ " || ' is not adequate' else '' end",
         ])],
         unplaced_sentence('both_unplaced_count'),
         ["rejected_count > 0", dbt.concat([

@@ -228,7 +228,7 @@ select
         ["is_finished and " ~ using_contacts ~ " and holdout_contacted_count > 0", dbt.concat([
             number_text('holdout_contacted_count'),
             "' held-out customers were contacted, which hides a part of the effect'",
-            "case when is_contaminated then ' (more than 5 %: the lift is not adequate)' else '' end",
+            "case when is_contaminated then ', more than 5 %: the lift is not adequate' else '' end",
         ])],
     ] + verdict_sentences()) }} as note,
     is_finished,
