@@ -88,13 +88,14 @@ def generated(cases: int, seed: int) -> pd.DataFrame:
         code = "current" if last else f"case_{case:03d}"
         pays = 3.0 if last else random.choice([0.3, 3.0, 6.0])
         equal = random.random() < 0.3 and not last
-        for number in range(40 if last else random.integers(1, 13)):
+        for number in range(80 if last else random.integers(1, 13)):
             cost = float(random.choice([0, 0.0001, 1, 2.5, random.uniform(0, 12)]))
             margin = (cost or 1) * (3 if equal else random.uniform(-0.2, 2 * pays))
             high = bool(random.random() < 0.5)
             low = high and random.random() < 0.9
-            low_cost = float(random.choice([0, 0.5, cost, random.uniform(0, 2), random.uniform(0, 12)]))
             factor = float(random.choice([0.3, 0.5, 0.9, 1]))
+            part = random.uniform(0, factor)
+            low_cost = float(random.choice([0, cost, part * cost, part * cost, random.uniform(0, 12)]))
             ways = {
                 "total_cost": None if random.random() < 0.1 else money(cost),
                 "incremental_margin": money(margin),
@@ -475,7 +476,7 @@ def build_budget(project: Project) -> dict[str, pd.DataFrame]:
     )
     last = max(sales["sale_date"])
     contacts = [
-        (f"{at} {ago}", "m", name, last - dt.timedelta(ago), "email")
+        (f"{start} {at} {ago}", "m", name, last - dt.timedelta(ago), "email")
         for start, days in ((0, None), (1, (22, 25, 28)), (2, (16, 20)))
         for at, name in enumerate(names[start::6])
         for ago in days or (at % 40,)

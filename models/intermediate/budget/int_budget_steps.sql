@@ -1,4 +1,4 @@
--- Grain: one row per (policy_code, customer_id, step_number): the steps in which money is given out.
+-- Grain: one row per (policy_code, customer_id, step_number): steps in which money is given out.
 -- The first step is the treatment that pays with the most margin per unit of cost, the second adds
 -- a person to a treatment without one, for the extra cost and the extra margin. A person has a step
 -- only where that adds to the net margin (margin minus cost), and comes with the first one where
