@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -223,7 +224,7 @@ def experiment() -> tuple[pd.DataFrame, pd.DataFrame]:
         day = FIRST + dt.timedelta(300 + number % 20)
         assignments.append(("autumn", customer, arm, str(arm == "nothing"), day, share))
         if arm != "nothing" or random.random() < 0.02:
-            cost = round(float(random.uniform(0.05, 4)), 2)
+            cost = Decimal(f"{random.uniform(0.05, 4):.2f}")
             contacts.append((f"k{number}", "autumn", customer, day, cost))
     names = ["experiment_code", "customer_id", "arm", "is_control", "assigned_at", "planned_share"]
     more = ["contact_id", "campaign_id", "customer_id", "contacted_at", "contact_cost"]
