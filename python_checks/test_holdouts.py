@@ -380,7 +380,7 @@ QUARTERS = [(REPORT_DAYS[0], dt.date(2022, 7, 1)), (dt.date(2022, 7, 1), dt.date
 MEASURED = [
     f"everybody,,,,true,0.4,all,{REPORT_DAYS[0]},,100,Programme",
     f"barely,gone,,,,0.0001,barely,{REPORT_DAYS[0]},,20,Chance holds out nobody",
-    f"lists,anybody,,,,0.25,lists 1,{REPORT_DAYS[0]},2028-12-31,2000,Too small",
+    f"lists,anybody,,,,0.25,lists 1,{REPORT_DAYS[0]},2028-12-31,150,Too small",
     "planned,anybody,,,,0.3,later,2029-01-01,,20,Has not begun",
 ]
 # Of another tool: one with a code of ours, and one with a code of its own.
@@ -610,7 +610,11 @@ def days_until_read(row: dict[str, Any], expected: dict[str, Any], treated: floa
             return max(0, (day - last).days + HORIZON)
     share, pace = float(row["holdout_share"]), row["assigned_per_day"]
     missing = max((treated - counts[0]) / (1 - share), (held - counts[1]) / share)
-    return math.ceil(missing / pace - 1e-6) + HORIZON if missing < 100000 * pace else None
+    if missing >= 100000 * pace:
+        return None
+    days = math.ceil(missing / pace - 1e-6)
+    is_too_late = row["valid_to"] is not None and days > (row["valid_to"] - last).days
+    return None if is_too_late else days + HORIZON
 
 
 @builds(on("duckdb", build_report), *([on("postgres", build_report)] if FULL else []))
