@@ -1,6 +1,10 @@
 """Every model, seed and column has a description, and nothing is described that does not exist."""
 
+import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import yaml
@@ -90,3 +94,30 @@ def test_every_kind_of_warning_is_printed():
             if isinstance(test, dict)
         )
         assert sorted(known) == sorted(name for name in printed if name in known)
+
+
+def test_the_selector_core_needs_nothing_that_it_leaves_out(tmp_path):
+    command = [
+        *(sys.executable, "-m", "dbt.cli.main", "--quiet", "ls", "--selector", "core"),
+        *("--target", "duckdb", "--target-path", str(tmp_path)),
+        *("--output", "json", "--output-keys", "unique_id"),
+    ]
+    found = subprocess.run(
+        command,
+        cwd=PROJECT_ROOT,
+        env=os.environ | {"DBT_PROFILES_DIR": ".", "DBT_LOG_PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    core = {json.loads(line)["unique_id"] for line in found.stdout.splitlines()}
+    nodes = json.loads((tmp_path / "manifest.json").read_text())["nodes"]
+    missing = {
+        (node.split(".")[2], parent.split(".")[2])
+        for node in core & nodes.keys()
+        for parent in nodes[node].get("depends_on", {}).get("nodes", ())
+        if parent in nodes and parent not in core
+    }
+    # What segment_summary takes from segment_upside is null where that is not there.
+    assert missing == {("segment_summary", "segment_upside")}
+    assert {f"model.rfm_retention.{name}" for name in ("customer_rfm", "build_warnings")} <= core

@@ -421,14 +421,14 @@ def build_report(project: Project) -> dict[str, pd.DataFrame]:
         if day == REPORT_DAYS[-1]:
             command = [
                 *("build", "--select", "+experiment_power", "+global_holdout_report"),
-                *("+campaign_results", "campaign_lift", "+build_warnings"),
+                *("+campaign_results", "campaign_lift", "+activation_warnings"),
                 *("--exclude-resource-type", "unit_test", "--indirect-selection", "cautious"),
             ]
         run = project.dbt(*command, vars=settings(day) | given)
         assert run.success, run.problems
     tables = (
         *("experiment_power", "global_holdout_report", "holdout_assignments", "campaign_results"),
-        *("campaign_lift", "build_warnings", "score_retention_validation"),
+        *("campaign_lift", "activation_warnings", "score_retention_validation"),
     )
     return {name: project.read(f"rfm_marts.{name}") for name in tables} | {
         "contacts": object_frame(columns, contacts),
@@ -702,7 +702,7 @@ def test_power_of_the_experiments(built):
         assert lifts[name].isna().all(), name
 
     lists = totals.loc["lists"]
-    warnings = built["build_warnings"]
+    warnings = built["activation_warnings"]
     warnings = warnings.groupby("warning_code")["message"].agg(list).to_dict()
     messages = sorted(warnings["holdout_too_small"])
     assert messages[1].startswith(f"The experiment lists has {lists['holdout_count']} held-out and ")

@@ -212,10 +212,13 @@ overlapping as (
             and members.end_date > other_members.assigned_on
             and members.experiment_code <> other_members.experiment_code
     left join {{ ref('policy_holdouts') }} as own_experiments
-        on other_members.experiment_code = own_experiments.experiment_code
+        on members.experiment_code = own_experiments.experiment_code
+    left join {{ ref('policy_holdouts') }} as other_experiments
+        on other_members.experiment_code = other_experiments.experiment_code
     where
         other_members.assignment_origin <> 'campaign_contacts'
-        and (other_members.is_control or not coalesce(own_experiments.is_global, false))
+        and not coalesce(own_experiments.is_global, false)
+        and (other_members.is_control or not coalesce(other_experiments.is_global, false))
 
 )
 

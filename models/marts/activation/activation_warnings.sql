@@ -1,4 +1,4 @@
--- Grain: one row per thing that a reader of the triggers and audiences should know
+-- Grain: one row per thing that a reader of the triggers, audiences and experiments should know
 -- (warning_code, subject). Printed when this model is built, like build_warnings.
 {{ config(post_hook="{{ print_build_warnings() }}") }}
 {%- set string = dbt.type_string() %}
@@ -87,6 +87,23 @@ definitions as (
         segment_code,
         trigger_days
     from {{ ref('policy_audiences') }}
+
+),
+
+running_experiments as (
+
+    select
+        experiment_code,
+        scope,
+        holdout_count,
+        treatment_count,
+        elsewhere_count,
+        minimum_size,
+        days_to_minimum_size,
+        is_large_enough,
+        is_suppressed
+    from {{ ref('experiment_power') }}
+    where segment_key = '(total)' and experiment_state = 'running'
 
 ),
 
@@ -199,3 +216,51 @@ where
     history_lengths.date_count > 0
     and definitions.trigger_days > history_lengths.day_count
     and (definitions.segment_scheme is null or definitions.segment_scheme = {{ scheme }})
+union all
+select
+    'holdout_too_small' as warning_code,
+    experiment_code as subject,
+    {{ dbt.concat([
+        "'The experiment '", 'experiment_code', "' has '", number_text('holdout_count'),
+        "' held-out and '", number_text('treatment_count'),
+        "' other customers, fewer than its minimum_size '", number_text('minimum_size'),
+        "case when days_to_minimum_size is null then '' else "
+        ~ dbt.concat(["'; at its present pace there is something to read in '",
+            number_text('days_to_minimum_size'), "' days'"]) ~ " end",
+    ]) }} as message
+from running_experiments
+where not is_large_enough
+union all
+select
+    'holdout_customers_elsewhere' as warning_code,
+    experiment_code as subject,
+    {{ dbt.concat([
+        number_text('elsewhere_count'), "' customers whom the experiment '", 'experiment_code',
+        "' is about are in another experiment, and so not in this one'",
+    ]) }} as message
+from running_experiments
+where elsewhere_count > 0
+union all
+select
+    'holdout_in_suppressed_segment' as warning_code,
+    experiment_code as subject,
+    {{ dbt.concat([
+        "'The experiment '", 'experiment_code', "' ('", 'scope',
+        "') has nothing to measure: the strategy of the segment is suppressed'",
+    ]) }} as message
+from running_experiments
+where is_suppressed
+union all
+select
+    'experiment_code_taken' as warning_code,
+    experiments.experiment_code as subject,
+    {{ dbt.concat([
+        number_text('count(*)'), "' rows of the experiment assignments are left out: '",
+        'experiments.experiment_code',
+        "' is an experiment of holdout_policy.csv. Give the other one a code of its own'",
+    ]) }} as message
+from {{ ref('stg_experiment_assignments') }} as assignments
+inner join {{ ref('experiment_power') }} as experiments
+    on assignments.experiment_code = experiments.experiment_code
+where experiments.segment_key = '(total)'
+group by experiments.experiment_code

@@ -62,23 +62,6 @@ current_dates as (
 
 ),
 
-running_experiments as (
-
-    select
-        experiment_code,
-        scope,
-        holdout_count,
-        treatment_count,
-        elsewhere_count,
-        minimum_size,
-        days_to_minimum_size,
-        is_large_enough,
-        is_suppressed
-    from {{ ref('experiment_power') }}
-    where segment_key = '(total)' and experiment_state = 'running'
-
-),
-
 classified_sales as (
 
     select
@@ -550,54 +533,6 @@ warnings as (
             ),
         ]) }} as message
     from small_segments
-    union all
-    select
-        'holdout_too_small' as warning_code,
-        experiment_code as subject,
-        {{ dbt.concat([
-            "'The experiment '", 'experiment_code', "' has '", number_text('holdout_count'),
-            "' held-out and '", number_text('treatment_count'),
-            "' other customers, fewer than its minimum_size '", number_text('minimum_size'),
-            "case when days_to_minimum_size is null then '' else "
-            ~ dbt.concat(["'; at its present pace there is something to read in '",
-                number_text('days_to_minimum_size'), "' days'"]) ~ " end",
-        ]) }} as message
-    from running_experiments
-    where not is_large_enough
-    union all
-    select
-        'holdout_customers_elsewhere' as warning_code,
-        experiment_code as subject,
-        {{ dbt.concat([
-            number_text('elsewhere_count'), "' customers whom the experiment '", 'experiment_code',
-            "' is about are in another experiment, and so not in this one'",
-        ]) }} as message
-    from running_experiments
-    where elsewhere_count > 0
-    union all
-    select
-        'holdout_in_suppressed_segment' as warning_code,
-        experiment_code as subject,
-        {{ dbt.concat([
-            "'The experiment '", 'experiment_code', "' ('", 'scope',
-            "') has nothing to measure: the strategy of the segment is suppressed'",
-        ]) }} as message
-    from running_experiments
-    where is_suppressed
-    union all
-    select
-        'experiment_code_taken' as warning_code,
-        experiments.experiment_code as subject,
-        {{ dbt.concat([
-            number_text('count(*)'), "' rows of the experiment assignments are left out: '",
-            'experiments.experiment_code',
-            "' is an experiment of holdout_policy.csv. Give the other one a code of its own'",
-        ]) }} as message
-    from {{ ref('stg_experiment_assignments') }} as assignments
-    inner join {{ ref('experiment_power') }} as experiments
-        on assignments.experiment_code = experiments.experiment_code
-    where experiments.segment_key = '(total)'
-    group by experiments.experiment_code
     union all
     select
         'small_score_group' as warning_code,
