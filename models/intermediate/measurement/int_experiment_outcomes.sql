@@ -218,7 +218,10 @@ overlapping as (
     where
         other_members.assignment_origin <> 'campaign_contacts'
         and not coalesce(own_experiments.is_global, false)
-        and (other_members.is_control or not coalesce(other_experiments.is_global, false))
+        and (
+            not coalesce(other_experiments.is_global, false)
+            or (other_members.is_control and members.assignment_origin = 'holdout_log')
+        )
 
 )
 
