@@ -149,8 +149,8 @@ last_sales as (
 
 ),
 
--- The current date can lie beyond the last sale (the var as_of_date): who comes back after it is not
--- seen yet.
+-- The current date can lie beyond the last sale (the var as_of_date): who comes back after it is
+-- not seen yet.
 last_windows as (
 
     select
