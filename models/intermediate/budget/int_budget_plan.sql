@@ -143,9 +143,9 @@ select
     cast(coalesce(full_incremental_margin, incremental_margin) as {{ type_unit_money() }})
         as full_incremental_margin,
     plan_rank,
-    cumulative_cost,
+    cast(cumulative_cost as {{ type_unit_money_total() }}) as cumulative_cost,
     upgrade_rank,
-    upgrade_cumulative_cost,
+    cast(upgrade_cumulative_cost as {{ type_unit_money_total() }}) as upgrade_cumulative_cost,
     is_high_touch,
     is_beyond_capacity,
     is_treated,
