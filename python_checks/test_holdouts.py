@@ -421,7 +421,7 @@ def build_report(project: Project) -> dict[str, pd.DataFrame]:
         if day == REPORT_DAYS[-1]:
             command = [
                 *("build", "--select", "+experiment_power", "+global_holdout_report"),
-                *("+campaign_results", "campaign_lift", "+activation_warnings"),
+                *("+campaign_results", "+campaign_lift", "+activation_warnings"),
                 *("--exclude-resource-type", "unit_test", "--indirect-selection", "cautious"),
             ]
         run = project.dbt(*command, vars=settings(day) | given)
@@ -574,7 +574,7 @@ def expected_power(built: dict[str, Any], code: str) -> dict[str, dict[str, Any]
     found: dict[str, dict[str, Any]] = {}
     for name in sorted(sizes, key=lambda name: name == TOTAL):
         part = own if name == TOTAL else own[own["segment_key"] == name]
-        control, source = retention_without_contact(built, part[part["is_control"]], name)
+        control, source = retention_without_contact(built, part[part["is_control"].astype(bool)], name)
         if name == TOTAL:
             pairs = [(sum(sizes[other]), row["control_retention"]) for other, row in found.items()]
             if control is None:
@@ -692,7 +692,7 @@ def test_power_of_the_experiments(built):
     fits, barely = set(built["fits"]["customer_id"]), log[log["experiment_code"] == "barely"]
     assert planned["elsewhere_count"] == len(fits & set(barely["customer_id"])) > 0
     # Chance held out nobody of an experiment: said, and no lift.
-    assert len(barely) > 20 and not barely["is_control"].any()
+    assert len(barely) > 5 and not barely["is_control"].any()
     assert "One arm is empty" in totals.loc["barely", "note"]
     lifts = built["campaign_lift"].astype(object)
     lifts = lifts[lifts["experiment_code"] == "barely"]
