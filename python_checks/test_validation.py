@@ -856,14 +856,14 @@ def rhythm(customers: int, seed: int, *, days: int = 500) -> pd.DataFrame:
 
 
 def build_rhythm(project: Project) -> Any:
-    return land_and_build(project, rhythm(900, 3), "build")
+    return land_and_build(project, rhythm(900, 3), "build", validation_severity="warn")
 
 
 @builds(on("duckdb", build_rhythm))
-def test_a_shop_whose_customers_buy_in_a_rhythm_builds(built):
+def test_in_a_rhythm_who_has_just_bought_is_not_due_and_that_is_no_error(built):
     assert built.success, built.problems
-    told = [text for text in built.warnings if "less often than those with" in text]
-    assert any(text.startswith("Recency: customers with a score of 5 came back") for text in told)
+    told = [text for text in built.warnings if text.startswith("Recency: customers with a score")]
+    assert any("with a score of 5 came back within 30 days less often" in text for text in told)
     assert all("The window is one purchase cycle" in text for text in told)
 
 
