@@ -691,7 +691,8 @@ def test_power_of_the_experiments(built):
     assert planned["note"].startswith("Begins on 2029-01-01; sizes as of today. ")
     fits, barely = set(built["fits"]["customer_id"]), log[log["experiment_code"] == "barely"]
     assert planned["elsewhere_count"] == len(fits & set(barely["customer_id"])) > 0
-    # Chance held out nobody of an experiment: said, and no lift.
+    # Chance held out nobody of an experiment: said, and no lift. (How many are on that list is not
+    # what is tested: a few are enough to have an arm.)
     assert len(barely) > 5 and not barely["is_control"].any()
     assert "One arm is empty" in totals.loc["barely", "note"]
     lifts = built["campaign_lift"].astype(object)

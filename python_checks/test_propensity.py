@@ -39,6 +39,8 @@ SIGNALS = [
     "is_one_time_buyer",
     "ln_activity",
     "ln_order_rate",
+    "ln_pause",
+    "ln_overdue",
 ]
 FIGURES = [
     *("auc", "auc_standard_error", "auc_low", "auc_high", "auc_of_rfm_score", "mean_probability"),
@@ -120,6 +122,9 @@ def panel(found: dict[str, pd.DataFrame]) -> pd.DataFrame:
         if repeats:
             odds = 0.8 / (1.5 + repeats) * ((1 + age) / (1 + last)) ** (0.25 + repeats)
             activity /= 1 + odds
+        # The own gaps and one more.
+        usual = (days[-1] - days[0] + (gap + 60) / 2) / len(days)
+        pause = np.log((day - days[-1]) / max(1, usual))
         days_90, days_365 = (int((days >= day - back).sum()) for back in (90, 365))
         end = windows.get(score.as_of_date)
         after = orders[score.customer_id]
@@ -155,6 +160,8 @@ def panel(found: dict[str, pd.DataFrame]) -> pd.DataFrame:
                 "is_one_time_buyer": float(len(days) == 1),
                 "ln_activity": np.log(max(activity, 1e-9)),
                 "ln_order_rate": np.log((0.25 + repeats) / (1 + (day - days[0]) / 60)),
+                "ln_pause": pause,
+                "ln_overdue": max(pause, 0.0),
                 "events_90": events_90,
                 **({"ln_events_90d": np.log1p(events_90)} if events else {}),
             }
@@ -464,7 +471,8 @@ def test_planted_propensities_are_recovered(built):
     customers = found["customer_propensity"].set_index("customer_id")
     probability = customers["purchase_probability"].astype(float)
     best = stats.spearmanr(truth["best_guess"], truth["probability"])[0]
-    truth = truth.loc[probability.index, "probability"]
+    planted_truth = truth["probability"]
+    truth = planted_truth[probability.index]
     assert stats.spearmanr(probability, truth)[0] > best - 0.03, best
     assert abs(probability.mean() - truth.mean()) < 0.02
     for decile, part in customers.groupby("probability_decile"):
@@ -484,7 +492,8 @@ def test_planted_propensities_are_recovered(built):
     best = roc_auc_score(came, ((0.2 + before["order_count"].sum()) / (200 + ages))[scored])
     assert judged["auc"] > best - 0.01, (judged["auc"], best)
     assert abs(judged["calibration_slope"] - 1) < 0.15
-    assert abs(judged["mean_probability"] - judged["retention_rate"]) < 0.03
+    # What came is the truth and chance (1.3 points above it here): the level is held against the truth.
+    assert abs(judged["mean_probability"] - planted_truth[scored].mean()) < 0.02
     assert (found["propensity_deciles"]["is_out_of_order"] == False).all()  # noqa: E712
 
     expected = customers["expected_orders"].astype(float).sum()
@@ -837,8 +846,8 @@ def test_cdnow_is_predicted_as_well_as_by_the_best(built):
     came = (amounts["order_count"], amounts["net_revenue"])
     assert came == (7707, Decimal("296984.30"))
     # Nine in ten of what came: the months before Christmas are better than those before.
-    assert abs(amounts["expected_orders"] - 7105.7) < 1, amounts["expected_orders"]
-    assert abs(float(amounts["expected_revenue"]) - 270459) < 50, amounts["expected_revenue"]
+    assert abs(amounts["expected_orders"] - 7163.2) < 1, amounts["expected_orders"]
+    assert abs(float(amounts["expected_revenue"]) - 272671) < 50, amounts["expected_revenue"]
     ours = judged["log_odds"].astype(float).to_numpy()
     bg_nbd = orders_expected_by_bg_nbd(built["int_order_dates"], day, CDNOW_PARAMETERS)
     others = rivals(built, day, judged.index) | {"BG/NBD": bg_nbd[judged.index].to_numpy()}
@@ -846,14 +855,6 @@ def test_cdnow_is_predicted_as_well_as_by_the_best(built):
     for name, other in others.items():
         difference, error = paired_error(ours, other, y)
         assert difference > -error, (name, difference, error)
-
-
-# Where the aim, no more than one standard error below, is missed, and the most that it may be: trees
-# see that who buys in a rhythm is due and who broke it is gone, a line in logarithms less so.
-BELOW = {
-    "gradient boosting on plain features": 0.007,
-    "gradient boosting on our signals": 0.007,
-}
 
 
 @builds(on("duckdb", build_rhythms))
@@ -868,4 +869,4 @@ def test_a_shop_with_rhythms_is_predicted_as_well_as_by_the_best(built):
     for name, other in others.items():
         difference, error = paired_error(ours, other, y)
         print(f"{name}: {roc_auc_score(y, other):.4f}, ours {difference:+.4f} ± {error:.4f}")
-        assert difference > -(BELOW.get(name) or error), (name, difference, error)
+        assert difference > -error, (name, difference, error)

@@ -1,10 +1,6 @@
 {#- Comparing two shares, and how small a difference can be found. -#}
 
 
-{#- The 97.5 % quantile of the standard normal distribution: both sides of a 95 % interval. -#}
-{% macro z_95() %}{{ return('1.9599639845400545') }}{% endmacro %}
-
-
 {#- Newcombe's 95 % interval of the difference `share` − `other_share` of independent samples (method
     10: the Wilson intervals of both, put together). Counts above zero. -#}
 {% macro newcombe_bound(share, count, other_share, other_count, side) -%}

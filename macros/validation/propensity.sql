@@ -32,6 +32,14 @@
             'expression': 'ln(order_rate)',
             'words': 'days with orders by time since the first',
         },
+        'ln_pause': {
+            'expression': 'ln(pause_ratio)',
+            'words': 'time since the last order by the usual gap',
+        },
+        'ln_overdue': {
+            'expression': 'greatest(ln(pause_ratio), 0)',
+            'words': 'the same beyond the usual gap, where due turns into gone',
+        },
     } -%}
     {%- if is_using('engagement_events') -%}
         {%- do features.update({
@@ -51,7 +59,7 @@
     {%- set gap_days = 'floor(own_gap_days + 0.5)' -%}
     {%- set reasons = [
         (
-            ['ln_days_since_last_order', 'ln_activity'],
+            ['ln_days_since_last_order', 'ln_activity', 'ln_pause', 'ln_overdue'],
             dbt.concat([
                 "'last order '", days_text('days_since_last_order'), "' ago'",
                 "case when order_date_count = 2 then "

@@ -26,7 +26,7 @@ arms as (
         segment_key,
         retention_lift / (1 - retention_control) as save_rate,
         (retention_lift_high - retention_lift_low)
-        / (2 * 1.9599639845400545 * (1 - retention_control)) as standard_error
+        / (2 * {{ z_95() }} * (1 - retention_control)) as standard_error
     from {{ ref('campaign_lift') }}
     where
         is_adequate

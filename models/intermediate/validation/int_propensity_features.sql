@@ -7,7 +7,10 @@
 -- (Fader and Hardie 2005) with constants instead of fitted parameters and time in median gaps of
 -- the base: the rate so far, times the probability that a customer of that rhythm is still there.
 -- `order_rate`: the rate so far in a unit that does not change as the base grows older
--- (default_purchase_gap_days).
+-- (default_purchase_gap_days). `pause_ratio`: days since the last order by the usual gap, the mean
+-- of the own gaps and one more. That one lies between the base's gap, which is short while the base
+-- is young and would let the level drift, and default_purchase_gap_days, which knows nothing of the
+-- shop.
 {%- set double = type_double() %}
 {%- set features = propensity_features() %}
 {%- set age = dbt.datediff('metrics.first_order_date', 'metrics.as_of_date', 'day') | trim %}
@@ -17,6 +20,7 @@
 {%- set days_before = dbt.datediff(
     'order_dates.order_date', 'customers.as_of_date', 'day'
 ) | trim %}
+{%- set default_gap = 'cast(' ~ var('default_purchase_gap_days') ~ ' as ' ~ double ~ ')' %}
 {%- set r, alpha, a, b = 0.25, 1, 0.8, 2.5 %}
 with
 
@@ -114,6 +118,13 @@ measured as (
         {{ age }} as age_days,
         {{ age }} / cast(lifecycle_stages.group_gap_days as {{ double }}) as age_gaps,
         {{ days_to_last }} / cast(lifecycle_stages.group_gap_days as {{ double }}) as last_gaps,
+        metrics.days_since_last_order / greatest(
+            (
+                {{ days_to_last }}
+                + (lifecycle_stages.group_gap_days + {{ default_gap }}) / 2
+            ) / lifecycle_stages.order_date_count,
+            cast(1 as {{ double }})
+        ) as pause_ratio,
         coalesce(outcomes.order_count, 0) as future_order_count,
         coalesce(outcomes.net_revenue, 0) as future_net_revenue
     from customers
@@ -149,7 +160,7 @@ active as (
     select
         *,
         ({{ r }} + repeats)
-        / (1 + age_days / cast({{ var('default_purchase_gap_days') }} as {{ double }}))
+        / (1 + age_days / {{ default_gap }})
             as order_rate,
         ({{ r }} + repeats) / ({{ alpha }} + age_gaps)
         / (

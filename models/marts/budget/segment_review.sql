@@ -236,9 +236,9 @@ joined as (
         upside.assumed_save_rate,
         upside.measured_save_rate,
         upside.measured_save_rate
-        - 1.9599639845400545 * upside.measured_standard_error as measured_save_rate_low,
+        - {{ z_95() }} * upside.measured_standard_error as measured_save_rate_low,
         upside.measured_save_rate
-        + 1.9599639845400545 * upside.measured_standard_error as measured_save_rate_high,
+        + {{ z_95() }} * upside.measured_standard_error as measured_save_rate_high,
         upside.save_rate,
         budgets.treatable_count,
         budgets.profitable_count,

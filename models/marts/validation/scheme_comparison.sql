@@ -78,21 +78,8 @@ sums as (
                 2
             )
         ) as revenue_between,
-        -- Half a customer more in every cell: an empty one has no logarithm.
         sum(
-            (
-                (levels.retained_count + 0.5) / (totals.retained_count + 0.5 * totals.segment_count)
-                - (levels.gone_count + 0.5) / (totals.gone_count + 0.5 * totals.segment_count)
-            )
-            * (
-                ln(
-                    (levels.retained_count + 0.5)
-                    / (totals.retained_count + 0.5 * totals.segment_count)
-                )
-                - ln(
-                    (levels.gone_count + 0.5) / (totals.gone_count + 0.5 * totals.segment_count)
-                )
-            )
+            {{ information_of_level('levels', 'totals', 'totals.segment_count') }}
         ) as information_value
     from levels
     inner join totals

@@ -168,22 +168,7 @@ information as (
     select
         binned.signal,
         sum(
-            (
-                (binned.retained_count + 0.5)
-                / (bin_totals.retained_count + 0.5 * bin_totals.bin_count)
-                - (binned.gone_count + 0.5)
-                / (bin_totals.gone_count + 0.5 * bin_totals.bin_count)
-            )
-            * (
-                ln(
-                    (binned.retained_count + 0.5)
-                    / (bin_totals.retained_count + 0.5 * bin_totals.bin_count)
-                )
-                - ln(
-                    (binned.gone_count + 0.5)
-                    / (bin_totals.gone_count + 0.5 * bin_totals.bin_count)
-                )
-            )
+            {{ information_of_level('binned', 'bin_totals', 'bin_totals.bin_count') }}
         )
         - max(
             (bin_totals.bin_count - 1)
