@@ -90,7 +90,12 @@ SOURCES_TO_MARTS = (
     "int_audience_fits",
     "int_audience_candidates",
     "int_holdout_customers",
+    "int_holdout_fits",
+    "int_customer_reach",
     "segment_profile",
+    "segment_transitions",
+    "segment_migration",
+    "history_slices",
     *VALIDATION,
 )
 # Vars that make a difference while dbt parses (where a source is, which sources are used, a mart's
