@@ -17,7 +17,7 @@ export DBT_PROFILES_DIR := .
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo demo-experiment test test-full lint docs check-policy clean
+.PHONY: help setup demo demo-experiment test test-full benchmark lint docs check-policy clean
 .PHONY: test-with-postgres
 
 help: ## Show this list
@@ -69,6 +69,16 @@ test-with-postgres: # the part of `test` that runs beside the server
 
 test-full: export RFM_FULL := 1
 test-full: test ## The same with many more generated cases (slower)
+
+# polars and openretailscience want an older pandas: an environment of their own.
+benchmark: ## Measure the project beside SQL by hand, pandas, polars and openretailscience (half an hour)
+	@test -x .venv-benchmark/bin/pip || '$(PYTHON)' -m venv .venv-benchmark
+	@cmp -s requirements-benchmark.txt .venv-benchmark/installed_requirements.txt || { \
+	    .venv-benchmark/bin/python -m pip --disable-pip-version-check --quiet install \
+	        --require-hashes --requirement requirements-benchmark.txt \
+	    && cp requirements-benchmark.txt .venv-benchmark/installed_requirements.txt; }
+	@.venv-benchmark/bin/python -m python_checks.dbt_packages
+	@.venv-benchmark/bin/python -m python_checks.benchmark current --output benchmark.json
 
 lint: setup ## Lint the SQL and parse the project with warnings as errors
 	@$(DBT) --warn-error parse --target duckdb --no-partial-parse --target-path target/test/parse

@@ -1,0 +1,1 @@
+"""The benchmark: `python -m python_checks.benchmark --help`."""
