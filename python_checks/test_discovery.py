@@ -78,7 +78,7 @@ def build_discovered(project: Project) -> dict[str, pd.DataFrame]:
     )
     assert run.success, run.problems
     names = ("discovered_segment_choices", "discovered_segments", "customer_segments")
-    names += ("build_warnings",)
+    names += ("build_warnings", "customer_segment_history")
     return found | {f"without: {name}": project.read(f"rfm_marts.{name}") for name in names}
 
 
@@ -247,8 +247,10 @@ def test_without_clusters_the_rules_of_the_scheme_count(built):
     choices = built["without: discovered_segment_choices"]
     assert not choices["is_chosen"].any() and choices["reason"].notna().all()
     assert built["without: discovered_segments"].empty
-    customers = built["without: customer_segments"]
-    scored = customers[customers["is_scored"]]
+    # Not only at the current date: the finished ones too are seen through what holds today.
+    history = built["without: customer_segment_history"]
+    scored = history[history["is_scored"]]
+    assert scored["as_of_date"].nunique() == 3
     recency = {1: "silent", 2: "silent", 3: "fading", 4: "recent", 5: "recent"}
     value = {1: "low", 2: "low", 3: "middle", 4: "high", 5: "high"}
     expected = scored["recency_score"].map(recency) + "_" + scored["monetary_score"].map(value)

@@ -1,5 +1,7 @@
 """A CSV file that cannot be read as a whole is named with row, found and accepted."""
 
+import csv
+
 import pytest
 
 from python_checks.check_policy_files import FOLDER, problems
@@ -53,3 +55,10 @@ def test_what_dbt_can_read_is_left_to_the_policy_gate(tmp_path, content):
 
 def test_the_shipped_files_can_be_read():
     assert [line for path in FOLDER.glob("*.csv") for line in problems(path)] == []
+
+
+def test_a_month_before_a_trigger_is_february_too():
+    """In a monthly history who was in a state on 1 February alone has been there for 28 days."""
+    with (FOLDER / "trigger_rules.csv").open(newline="") as file:
+        days = [int(row["minimum_days_before"] or 0) for row in csv.DictReader(file)]
+    assert any(days) and not {29, 30, 31} & set(days)

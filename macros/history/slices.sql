@@ -13,7 +13,7 @@
     the whole chain, since slices of one date must come from the same data.
     looks_back: for models whose slices depend on the slices before them, and so on the first date of
         the history and on every rule. They are all due again when that date or any cell of the
-        policy changes.
+        policy changes, and with the scheme `discovered` when the clusters do.
     indexes: on PostgreSQL. -#}
 {% macro sliced(looks_back=false, indexes=[{'columns': ['as_of_date']}]) %}
     {{ return({
@@ -21,7 +21,7 @@
         'incremental_strategy': 'slices',
         'on_schema_change': 'fail',
         'meta': {'looks_back': looks_back},
-        'pre_hook': '{{ wait_for_slices() }}',
+        'pre_hook': '{{ wait_for_slices(' ~ ('true' if looks_back else 'false') ~ ') }}',
         'post_hook': '{{ log_slices() }}',
         'indexes': indexes if target.type == 'postgres' else [],
     }) }}
@@ -36,10 +36,10 @@
 
 {#- Names the parents that dbt cannot see where they stand: behind conditions that hold only when the
     model runs. In a hook, so that unit tests need not give them. -#}
-{% macro wait_for_slices() %}
+{% macro wait_for_slices(looks_back=false) %}
     {{- wait_for_other_runs() -}}
     {%- for parent in ['int_slice_log', 'int_as_of_dates', 'int_load_times', 'policy_gate']
-        + policy_seeds() -%}
+        + policy_seeds() + (['segment_score_cells'] if looks_back else []) -%}
         {%- do ref(parent) -%}
     {%- endfor -%}
 {% endmacro %}
@@ -103,6 +103,14 @@
         {%- do parts.append([
             first_date | string, var('history_grain'), var('segment_scheme'), var('min_stay_days'),
         ]) -%}
+        {#- The one scheme whose cells do not come from the policy alone. -#}
+        {%- if var('segment_scheme') == 'discovered' -%}
+            {%- set cells = run_query(
+                'select lifecycle_stage, recency_score, frequency_score, monetary_score, segment_code'
+                ~ ' from ' ~ ref('segment_score_cells') ~ " where segment_scheme = 'discovered'"
+            ) -%}
+            {%- do parts.append(cells.rows | map('join', '|') | sort | list) -%}
+        {%- endif -%}
     {%- endif -%}
     {{ return(remember(name, local_md5(tojson(parts)))) }}
 {% endmacro %}
