@@ -238,6 +238,10 @@ def test_models_and_their_honest_test_equal_the_standard_libraries(build, built)
             variants["recalibrated"] = lines[before][0] + lines[before][1] * odds[code]
             gains = _losses(y, odds[code]) - _losses(y, variants["recalibrated"])
             helped[code] = gains.mean() > gains.std() / np.sqrt(len(gains))
+            chance = _chance(variants["recalibrated"])
+            off, still_off = abs(_chance(odds[code]).mean() - y.mean()), abs(chance.mean() - y.mean())
+            by_chance = np.sqrt((chance * (1 - chance)).sum()) / len(chance)
+            helped[code] &= still_off <= max(off / 2, 3 * by_chance)
         used = "recalibrated" if helped.get(before) else "model"
         in_order = at.reset_index(drop=True)
         area, error = area_with_error(

@@ -2,8 +2,10 @@
 -- its level right on the date it is judged at (intercept, slope), and whether the line of the date
 -- before would have helped there.
 -- A line is known once the outcomes of its date are complete, so the model of the next date may use
--- it: `is_helpful` says that the line of the date before brought the predictions of this one nearer
--- to what happened: mean log loss, by more than the error of the gain.
+-- it. `is_helpful`: the line of the date before brought the predictions of this one nearer to what
+-- happened (mean log loss, by more than the error of the gain), and the level to within half of what
+-- the model was off by, or three standard errors. A line that helps a little and leaves the level
+-- far off is not what was wrong: the next one would carry a season into another.
 {%- set double = type_double() %}
 {%- set known_at = judged_fits() %}
 with
@@ -86,7 +88,10 @@ with_losses as (
         *,
         {% for odds, loss in {'log_odds': 'loss', 'log_odds_before': 'loss_before'}.items() %}
         greatest({{ odds }}, cast(0 as {{ double }}))
-        + ln(1 + exp(-abs({{ odds }}))) - y * {{ odds }} as {{ loss }}
+        + ln(1 + exp(-abs({{ odds }}))) - y * {{ odds }} as {{ loss }},
+        1 / (1 + exp(-greatest(
+            least({{ odds }}, cast(30 as {{ double }})), cast(-30 as {{ double }})
+        ))) as {{ loss | replace('loss', 'probability') }}
         {%- if not loop.last %},{% endif %}
         {% endfor %}
     from with_line_before
@@ -101,7 +106,12 @@ losses as (
         max(slope_before) as slope_before,
         avg(loss) as loss,
         avg(loss_before) as loss_before,
-        stddev_pop(loss - loss_before) / sqrt(count(*)) as gain_error
+        stddev_pop(loss - loss_before) / sqrt(count(*)) as gain_error,
+        {{ nine_digits('abs(avg(probability - y))') }} as level_error,
+        {{ nine_digits('abs(avg(probability_before - y))') }} as level_error_before,
+        {{ nine_digits(
+            'sqrt(sum(probability_before * (1 - probability_before))) / count(*)'
+        ) }} as level_chance
     from with_losses
     group by fit_code
 
@@ -118,7 +128,9 @@ select
     {{ nine_digits('losses.gain_error') }} as gain_error,
     coalesce(
         {{ nine_digits('losses.loss - losses.loss_before') }}
-        > {{ nine_digits('losses.gain_error') }},
+        > {{ nine_digits('losses.gain_error') }}
+        and losses.level_error_before
+        <= greatest(losses.level_error / 2, 3 * losses.level_chance),
         false
     ) as is_helpful
 from losses
