@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import datetime as dt
 from contextlib import closing
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import numpy as np
@@ -374,11 +374,17 @@ def check_row(
         assert row.verdict == ("works" if lift > 0 else "harms"), key
     else:
         assert row.verdict == "cannot tell yet", key
-        assert "points or more (80 % power)" in row.note, key
-        rise = f"A rise above {100 * high:.1f} points" if high > 0 else "Any rise"
+        assert f"a lift of {points(row.detectable_lift)} points or more" in row.note, (key, row.note)
+        rise = f"A rise above {points(high)} points" if high > 0 else "Any rise"
         assert (f"{rise} can be ruled out" in row.note) == is_adequate, (key, row.note)
         too_few = "Too few customers to judge" in row.note
         assert too_few == (not is_large_enough), (key, row.note)
+
+
+def points(lift: float) -> str:
+    """A lift in words: one digit after the point from 1 point on, two from a tenth on, else four."""
+    digits = 1 if lift >= 0.01 else 2 if lift >= 0.001 else 4
+    return str(Decimal(100 * lift).quantize(Decimal(10) ** -digits, ROUND_HALF_UP))
 
 
 def check_money(row: Any, name: str, treated: pd.Series, control: pd.Series, key: Any) -> None:
