@@ -381,7 +381,8 @@ worded as (
                 then 'More is allocated than the plan spends here: it earns more elsewhere'
             else
                 case
-                    when profitable_cost > planned_cost then 'Nearly all that it pays for is treated'
+                    when profitable_cost > planned_cost
+                        then 'Nearly all that it pays for is treated'
                     else 'What it pays for is treated'
                 end
         end as finding_words,
