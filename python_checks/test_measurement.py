@@ -719,7 +719,8 @@ def test_what_cannot_be_measured_is_null_and_said(built):
     for code in ("running", "ahead"):
         row = at(code)
         assert row["assigned_count"] == 0 and row["unfinished_count"] == 40
-        assert "No lift yet" in row["note"] and not row["is_finished"]
+        said = f"No lift yet: nobody of the arm or of the control is through all {HORIZON} days"
+        assert said in row["note"] and not row["is_finished"]
         assert row["note"].startswith("Interim: 80 of 80 customers still have days to go")
         assert "Looked at every day" not in row["note"]
         empty(row, FIGURES)

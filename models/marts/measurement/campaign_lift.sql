@@ -277,7 +277,11 @@ select
             "'No lift: the control has nobody here'"],
         ["treated_all_count = 0", "'No lift: the arm has nobody here'"],
         ["is_unmixed and control_all_count > 0 and treated_all_count > 0 and not is_comparable",
-            "'No lift yet: nobody of the arm or of the control is through all days of the window'"],
+            dbt.concat([
+                "'No lift yet: nobody of the arm or of the control is through all '",
+                number_text('horizon_days'),
+                "' days of the window (the var retention_horizon_days)'",
+            ])],
         ["is_comparable and pooled_rate = 0",
             "'Nobody was retained in the arm or in the control: retention has no lift'"],
         ["is_comparable and pooled_rate = 1",
