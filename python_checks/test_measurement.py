@@ -4,6 +4,7 @@ where there is nothing to measure, and experiments of which the truth is known."
 from __future__ import annotations
 
 import datetime as dt
+import re
 from contextlib import closing
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import yaml
 from scipy import optimize, stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import (
@@ -22,7 +24,7 @@ from statsmodels.stats.proportion import (
 )
 
 from python_checks import demo_experiment
-from python_checks.dbt_project import FULL, TARGETS, Project, builds, object_frame, on
+from python_checks.dbt_project import FULL, PROJECT_ROOT, TARGETS, Project, builds, object_frame, on
 
 # Here PostgreSQL is for the full run.
 ENGINES = TARGETS if FULL else ("duckdb",)
@@ -885,11 +887,15 @@ def build_demo(project: Project) -> pd.DataFrame:
     run = project.dbt("run", "--select", "+customer_segments", "--full-refresh")
     assert run.success, run.problems
     project.load(lambda _: demo_experiment.land_outcome(DEMO_CUSTOMERS), keep_sales=True)
-    run = project.dbt(
-        *("run", "--select", "+campaign_lift"),
-        vars={"using_experiment_assignments": True, "using_campaign_contacts": True},
-    )
+    # As the Makefile says it: the build must not stop before the table is shown.
+    makefile = (PROJECT_ROOT / "Makefile").read_text()
+    text = re.search(r"^EXPERIMENT_VARS := ((?:.*\\\n)*.*)", makefile, re.M)
+    settings = yaml.safe_load(text.group(1).replace("\\\n", ""))
+    models = ("+campaign_lift", "+validation_findings")
+    run = project.dbt("run", "--select", *models, vars=settings)
     assert run.success, run.problems
+    kept = project.dbt("test", "--select", "assert_scores_keep_their_promise", vars=settings)
+    assert kept.success, kept.problems
     return project.query(demo_experiment.LIFT_QUERY)
 
 
