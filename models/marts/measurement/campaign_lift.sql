@@ -347,5 +347,9 @@ select
             number_text('rejected_count'),
             "' rows of the experiment are rejected (stg_experiment_assignments_rejected)'",
         ])],
+        ["verdict = 'cannot tell yet' and is_adequate and retention_p_value < 0.05"
+            ~ " and retention_adjusted_p_value >= 0.05",
+            "'Alone the difference would be significant; among all segments and arms of the'"
+            ~ " || ' experiment chance can explain it'"],
     ] + verdict_sentences()) }} as note
 from decided
