@@ -71,12 +71,12 @@
             "'The sizes of the arms do not fit the planned shares: the lift cannot be trusted'"],
         [beginning ~ "has_retention and not has_enough_customers", "'Too few customers to judge'"],
         [beginning ~ "is_adequate and retention_lift_high > 0", dbt.concat([
-            "'A rise above '", percent_text('retention_lift_high'), "' points can be ruled out'",
+            "'A rise above '", points_text('retention_lift_high'), "' points can be ruled out'",
         ])],
         [beginning ~ "is_adequate and retention_lift_high <= 0",
             "'Any rise can be ruled out'"],
         [beginning ~ "detectable_lift is not null", dbt.concat([
-            "'These sizes find a lift of '", percent_text('detectable_lift'),
+            "'These sizes find a lift of '", points_text('detectable_lift'),
             "' points or more (80 % power)'",
         ])],
         [beginning ~ "has_retention and detectable_lift is null",

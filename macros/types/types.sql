@@ -259,6 +259,16 @@
     {{- ratio_text('100 * (' ~ share ~ ')', 1) -}}
 {%- endmacro %}
 
+{#- A lift as text in points, with two digits that say something: one after the point from 1 point on,
+    else more. In a mailing to which one in a hundred answers all lifts would be 0.2 or 0.0 points. -#}
+{% macro points_text(lift) -%}
+    case
+        when abs({{ lift }}) >= 0.01 then {{ percent_text(lift) }}
+        when abs({{ lift }}) >= 0.001 then {{ ratio_text('100 * (' ~ lift ~ ')', 2) }}
+        else {{ ratio_text('100 * (' ~ lift ~ ')', 4) }}
+    end
+{%- endmacro %}
+
 {% macro ratio_text(ratio, digits) -%}
     cast(cast({{ ratio }} as numeric(18, {{ digits }})) as {{ dbt.type_string() }})
 {%- endmacro %}

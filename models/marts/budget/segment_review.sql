@@ -5,6 +5,7 @@
 -- date has passed, so that no build has to hit the day.
 -- What has changed is told from the latest grid date that is not after the last review. Retention
 -- is that of the latest finished date, held against a finished date at least as long before it.
+-- Money within 5 % of what the plan spends is where it should be: nobody moves a budget for less.
 {%- set double = type_double() %}
 {%- set string = dbt.type_string() %}
 {%- set days_of_data = dbt.datediff(
@@ -296,6 +297,15 @@ joined as (
 
 ),
 
+measured as (
+
+    select
+        *,
+        coalesce(20 * (profitable_cost - planned_cost) > profitable_cost, false) as is_short
+    from joined
+
+),
+
 judged as (
 
     select
@@ -307,16 +317,17 @@ judged as (
             when treatable_count = 0 and cost_unknown_count > 0 then 'cost_unknown'
             when treatable_count = 0 then 'nobody'
             when profitable_count = 0 then 'never_pays'
-            when allocated_amount > profitable_cost then 'too_much'
+            when 20 * (allocated_amount - profitable_cost) > profitable_cost then 'too_much'
             when allocated_amount is null and expected_return < 0 and low_touch_count > 0
                 then 'pays_without_person'
             when allocated_amount is null and expected_return < 0 then 'pays_for_some'
+            when 20 * (planned_cost - allocated_amount) > planned_cost then 'too_little'
+            when not is_short then 'fits'
+            when 20 * (allocated_amount - planned_cost) > planned_cost then 'earns_more_elsewhere'
             when treated_count < profitable_count then 'budget_ends'
-            when upgrade_over_budget_count > 0 then 'budget_ends_before_person'
-            when allocated_amount < planned_cost then 'too_little'
-            else 'fits'
+            else 'budget_ends_before_person'
         end as finding
-    from joined
+    from measured
 
 ),
 
@@ -366,7 +377,14 @@ worded as (
                     "' customers for whom one pays'",
                 ]) }}
             when 'too_little' then 'Less is allocated than the plan spends here'
-            else 'What it pays for is treated'
+            when 'earns_more_elsewhere'
+                then 'More is allocated than the plan spends here: it earns more elsewhere'
+            else
+                case
+                    when profitable_cost > planned_cost
+                        then 'Nearly all that it pays for is treated'
+                    else 'What it pays for is treated'
+                end
         end as finding_words,
         case
             when finding in ('suppressed', 'empty', 'harmful', 'cost_unknown', 'nobody') then ''
@@ -386,7 +404,11 @@ select
     display_order,
     case
         when finding in ('harmful', 'never_pays') then 'stop'
-        when finding in ('too_much', 'pays_without_person', 'pays_for_some') then 'cut'
+        when
+            finding in (
+                'too_much', 'pays_without_person', 'pays_for_some', 'earns_more_elsewhere'
+            )
+            then 'cut'
         when finding in ('budget_ends', 'budget_ends_before_person', 'too_little') then 'raise'
         else 'hold'
     end as proposal,

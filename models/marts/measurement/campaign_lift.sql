@@ -277,7 +277,11 @@ select
             "'No lift: the control has nobody here'"],
         ["treated_all_count = 0", "'No lift: the arm has nobody here'"],
         ["is_unmixed and control_all_count > 0 and treated_all_count > 0 and not is_comparable",
-            "'No lift yet: nobody of the arm or of the control is through all days of the window'"],
+            dbt.concat([
+                "'No lift yet: nobody of the arm or of the control is through all '",
+                number_text('horizon_days'),
+                "' days of the window (the var retention_horizon_days)'",
+            ])],
         ["is_comparable and pooled_rate = 0",
             "'Nobody was retained in the arm or in the control: retention has no lift'"],
         ["is_comparable and pooled_rate = 1",
@@ -343,5 +347,9 @@ select
             number_text('rejected_count'),
             "' rows of the experiment are rejected (stg_experiment_assignments_rejected)'",
         ])],
+        ["verdict = 'cannot tell yet' and is_adequate and retention_p_value < 0.05"
+            ~ " and retention_adjusted_p_value >= 0.05",
+            "'Alone the difference would be significant; among all segments and arms of the'"
+            ~ " || ' experiment chance can explain it'"],
     ] + verdict_sentences()) }} as note
 from decided

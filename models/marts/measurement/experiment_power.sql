@@ -610,8 +610,8 @@ select
             "' others are below the minimum of '", number_text('minimum_size'),
         ])],
         ["detectable_lift > expected_lift", dbt.concat([
-            "'Finds a lift from '", percent_text('detectable_lift'),
-            "' points on, and the policy expects '", percent_text('expected_lift'),
+            "'Finds a lift from '", points_text('detectable_lift'),
+            "' points on, and the policy expects '", points_text('expected_lift'),
         ])],
         ["experiment_state = 'running' and assigned_per_day = 0"
             ~ " and (not is_large_enough or detectable_lift > expected_lift)",
