@@ -17,7 +17,7 @@ export DBT_PROFILES_DIR := .
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo demo-experiment test test-full lint docs check-policy clean
+.PHONY: help setup setup-spark demo demo-experiment test test-full lint docs check-policy clean
 .PHONY: test-with-postgres
 
 help: ## Show this list
@@ -40,6 +40,13 @@ setup: ## Install the locked packages into .venv, and dbt_utils (instant when do
 	    && cp requirements.txt .venv/installed_requirements.txt; }
 	@$(PY) -m python_checks.dbt_packages
 
+setup-spark: setup ## Install Spark beside the rest (400 MB; needs Java 17 or later)
+	@cmp -s requirements-spark.txt .venv/installed_requirements_spark.txt || { \
+	    echo "Installing Spark into .venv (400 MB)"; \
+	    $(PY) -m pip --disable-pip-version-check --quiet install --require-hashes \
+	        --requirement requirements-spark.txt \
+	    && cp requirements-spark.txt .venv/installed_requirements_spark.txt; }
+
 demo: setup ## Load the demo data, build everything on DuckDB, print the segments
 	@$(PY) -m python_checks.load_demo --target duckdb
 	@$(DBT) build --target duckdb --vars '$(DEMO_VARS)'
@@ -57,7 +64,9 @@ demo-experiment: setup ## A made-up shop with a three-arm experiment: its true l
 	@$(PY) -m python_checks.demo_experiment show
 
 test: export RFM_DUCKDB_PATH := $(TEST_DUCKDB)
-test: lint ## Every check: lint, builds with all tests on DuckDB and PostgreSQL, pytest
+# The checks on Spark are not skipped here (python_checks/test_engines_agree.py).
+test: export RFM_SPARK := 1
+test: lint setup-spark ## Every check: lint, builds with all tests on DuckDB and PostgreSQL, pytest
 	@$(PY) -m python_checks.load_demo --target duckdb
 	@$(DBT) build --target duckdb --target-path target/test/duckdb --vars '$(DEMO_VARS)'
 	@$(PY) -m python_checks.postgres_server -- $(MAKE) --no-print-directory test-with-postgres
@@ -88,4 +97,4 @@ check-policy: setup ## Check the CSV files in seeds/ before a build uses them
 
 clean: ## Remove what builds made: target, logs, dbt_packages, the demos' DuckDB files
 	rm -rf target logs dbt_packages rfm_retention.duckdb rfm_retention.duckdb.wal \
-	    experiment_demo.duckdb experiment_demo.duckdb.wal
+	    experiment_demo.duckdb experiment_demo.duckdb.wal spark_rfm_retention derby.log

@@ -343,7 +343,7 @@ where {{ is_due('as_of_date') }}
         'as_of_date', 'is_finished', 'scoring_vars', 'policy_key', 'sales_loaded_until',
         'engagement_events_loaded_until', 'model_name',
     ] | join(', ') -%}
-    {%- if run_query("select count(*) from " ~ ref('int_as_of_dates')).rows[0][0] == 0 -%}
+    {%- if execute and run_query('select count(*) from ' ~ ref('int_as_of_dates')).rows[0][0] == 0 -%}
         {#- An overwrite that writes nothing leaves the folder as it is. -#}
         {%- do drop_partitions(ref('int_slice_log'), 'model_name', run_query(
             "select '" ~ this.identifier ~ "'"
