@@ -21,8 +21,8 @@ export DBT_PROFILES_DIR := .
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo demo-experiment test test-full benchmark lint docs check-policy clean
-.PHONY: test-with-postgres
+.PHONY: help setup setup-spark demo demo-experiment test test-full test-spark benchmark lint docs
+.PHONY: check-policy clean test-with-postgres
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile \
@@ -43,6 +43,13 @@ setup: ## Install the locked packages into .venv, and dbt_utils (instant when do
 	        --requirement requirements.txt \
 	    && cp requirements.txt .venv/installed_requirements.txt; }
 	@$(PY) -m python_checks.dbt_packages
+
+setup-spark: setup ## Install Spark beside the rest (400 MB; needs Java 17 or later)
+	@cmp -s requirements-spark.txt .venv/installed_requirements_spark.txt || { \
+	    echo "Installing Spark into .venv (400 MB)"; \
+	    $(PY) -m pip --disable-pip-version-check --quiet install --require-hashes \
+	        --requirement requirements-spark.txt \
+	    && cp requirements-spark.txt .venv/installed_requirements_spark.txt; }
 
 demo: setup ## Load the demo data, build everything on DuckDB, print the segments
 	@$(PY) -m python_checks.load_demo --target duckdb
@@ -70,6 +77,10 @@ test-with-postgres: # the part of `test` that runs beside the server
 	@$(PY) -m python_checks.load_demo --target postgres
 	@$(DBT) build --target postgres --target-path target/test/postgres --vars '$(DEMO_VARS)'
 	@$(PY) -m pytest
+
+test-spark: export RFM_SPARK := 1
+test-spark: setup-spark ## What builds on Spark so far, against DuckDB (python_checks/test_engines_agree.py)
+	@$(PY) -m pytest python_checks/test_engines_agree.py
 
 test-full: export RFM_FULL := 1
 test-full: test ## The same with many more generated cases (slower)
@@ -102,4 +113,4 @@ check-policy: setup ## Check the CSV files in seeds/ before a build uses them
 
 clean: ## Remove what builds made: target, logs, dbt_packages, the demos' DuckDB files
 	rm -rf target logs dbt_packages rfm_retention.duckdb rfm_retention.duckdb.wal \
-	    experiment_demo.duckdb experiment_demo.duckdb.wal
+	    experiment_demo.duckdb experiment_demo.duckdb.wal spark_rfm_retention derby.log

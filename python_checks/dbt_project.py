@@ -42,10 +42,13 @@ import numpy as np
 import pandas as pd
 import psycopg2
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from dbt.cli.main import dbtRunner
 from psycopg2 import sql
+
+from python_checks import spark_session
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 TARGETS = ("duckdb", "postgres")
@@ -219,6 +222,19 @@ def _land_in_duckdb(
     connection.unregister("landing")
 
 
+def _land_in_spark(
+    schema: str, table: str, rows: pd.DataFrame, types: Mapping[str, str], folder: Path
+) -> None:
+    arrays = [
+        pa.array(_values(rows[name]), type=_arrow_type(sql_type), from_pandas=False)
+        for name, sql_type in types.items()
+    ]
+    file = folder / "landing.parquet"
+    pq.write_table(pa.table(arrays, names=list(types)), file)
+    spark_session.land_parquet(spark_session.spark_session(), schema, table, file, list(types))
+    file.unlink()
+
+
 def _copy_text(value: Any) -> str:
     if value is None:
         return r"\N"
@@ -284,11 +300,13 @@ class Project:
         self.target = target
         self._parsed: dict[str, Any] = {}
         self._broken = ""
-        self._database: _Database = (
-            _DuckDBFile(folder)
-            if target == "duckdb"
-            else _PostgresDatabase(environment or {}, folder.name)
-        )
+        self._database: _Database
+        if target == "duckdb":
+            self._database = _DuckDBFile(folder)
+        elif target == "spark":
+            self._database = _SparkFolder(folder)
+        else:
+            self._database = _PostgresDatabase(environment or {}, folder.name)
 
     @property
     def seeds(self) -> Path:
@@ -321,6 +339,10 @@ class Project:
         self, table: str, rows: pd.DataFrame, types: Mapping[str, str], schema: str = "raw"
     ) -> None:
         """Replace a source table; `types` names its columns and their SQL types."""
+        if self.target == "spark":
+            with _environment(self._database.environment):
+                _land_in_spark(schema, table, rows, types, self.folder)
+            return
         name = f"{_quoted(schema)}.{_quoted(table)}"
         with closing(self.connect()) as connection:
             cursor = connection.cursor()
@@ -387,6 +409,23 @@ class Project:
             node.node.name: str(node.status) for node in getattr(result.result, "results", ())
         }
         return Run(result.success, "\n".join(log), tuple(warnings), statuses)
+
+    def keys(self, folder: str = "marts") -> dict[str, tuple[str, ...]]:
+        """What identifies a row, per model in the folder, by the tests that hold it unique."""
+        manifest = next(iter(self._parsed.values()))
+        found: dict[str, tuple[str, ...]] = {}
+        for node in manifest.nodes.values():
+            test = getattr(node, "test_metadata", None)
+            if test is None or node.attached_node is None or node.config.where:
+                continue
+            model = manifest.nodes.get(node.attached_node)
+            if model is None or model.fqn[1:2] != [folder]:
+                continue
+            if test.name == "unique_combination_of_columns":
+                found.setdefault(model.name, tuple(test.kwargs["combination_of_columns"]))
+            elif test.name == "unique":
+                found.setdefault(model.name, (test.kwargs["column_name"],))
+        return found
 
     def _invoke(
         self, arguments: list[str], given: Mapping[str, Any], manifest: Any, listen: Callable
@@ -493,7 +532,34 @@ class _PostgresDatabase:
         self._administer("create database {} template {}", self._kept_name, self._name)
 
 
-_Database = _DuckDBFile | _PostgresDatabase
+class _SparkFolder:
+    """The tables of this process's Spark. A start leaves nothing behind, and builds nothing: that
+    alone would take minutes."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder / "spark"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {spark_session.FOLDER_VARIABLE: str(self._folder)}
+
+    def connect(self) -> spark_session.Connection:
+        with _environment(self.environment):
+            return spark_session.Connection(spark_session.spark_session())
+
+    def start(self) -> bool:
+        connection = self.connect()
+        connection.execute("show schemas")
+        for (schema,) in connection.fetchall():
+            if schema != "default":
+                connection.execute(f"drop schema {spark_session.quoted(schema)} cascade")
+        return True
+
+    def keep(self) -> None:
+        raise NotImplementedError("a start on Spark builds nothing that could be kept")
+
+
+_Database = _DuckDBFile | _PostgresDatabase | _SparkFolder
 
 
 # ---------------------------------------------------------------------------------------------

@@ -78,6 +78,7 @@
         'retention_value_window': ['year', 'horizon'],
         'rfm_basis': ['sales', 'activity'],
         'validation_severity': ['error', 'warn'],
+        'spark_file_format': ['parquet', 'orc', 'delta', 'iceberg'],
     }.items() if var(name) not in accepted -%}
         {%- do problems.append(
             "var " ~ name ~ ": found " ~ var(name) ~ "; accepted: " ~ accepted | join(', ')
@@ -156,6 +157,7 @@
         'retention_value_window', 'count_zero_value_orders', 'as_of_date',
         'latest_plausible_date', 'lookback_days', 'phone_country_code', 'score_group', 'source_schema',
         'segment_scheme', 'customer_rfm_name', 'customer_rfm_schema', 'validation_severity',
+        'spark_file_format',
     ] + entity_vars['using'] + entity_vars['table'] + entity_vars['columns'] -%}
     {%- for name in invocation_args_dict.get('vars') or {} if name not in known -%}
         {%- do exceptions.warn(

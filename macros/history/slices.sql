@@ -24,7 +24,29 @@
         'pre_hook': '{{ wait_for_slices(' ~ ('true' if looks_back else 'false') ~ ') }}',
         'post_hook': '{{ log_slices() }}',
         'indexes': indexes if target.type == 'postgres' else [],
+        'partition_by': ['as_of_date'] if target.type == 'spark' else none,
     }) }}
+{% endmacro %}
+
+
+{#- dbt-spark knows four strategies and asks this macro of its own whether one is among them; with this
+    one in its place `slices` is a fifth. -#}
+{% macro dbt_spark_validate_get_incremental_strategy(strategy, file_format) %}
+    {{ return(strategy) }}
+{% endmacro %}
+
+{% macro dbt_spark_get_incremental_sql(
+    strategy, source, target_relation, existing, unique_key, incremental_predicates
+) %}
+    {%- if strategy == 'slices' -%}
+        {{ get_incremental_slices_sql({'temp_relation': source, 'target_relation': target_relation}) }}
+    {%- elif strategy == 'append' -%}
+        {{ get_insert_into_sql(source, target_relation) }}
+    {%- else -%}
+        {{ exceptions.raise_compiler_error(
+            "incremental_strategy on Spark: found " ~ strategy ~ "; accepted: slices, append"
+        ) }}
+    {%- endif -%}
 {% endmacro %}
 
 
@@ -220,6 +242,10 @@ where {{ is_due('as_of_date') }}
 {#- The strategy of sliced models: whole slices are deleted, those that are not wanted any more and
     those that were computed anew, and then inserted. A run with `--empty` leaves them alone. -#}
 {% macro get_incremental_slices_sql(arguments) %}
+    {{- adapter.dispatch('get_incremental_slices_sql', 'rfm_retention')(arguments) -}}
+{% endmacro %}
+
+{% macro default__get_incremental_slices_sql(arguments) %}
     {%- set columns = get_quoted_csv(arguments['dest_columns'] | map(attribute='name')) -%}
     {%- if not invocation_args_dict.get('empty') %}
     delete from {{ arguments['target_relation'] }}
@@ -238,11 +264,49 @@ where {{ is_due('as_of_date') }}
     select {{ columns }} from {{ arguments['temp_relation'] }}
 {% endmacro %}
 
+{#- One folder a date on Spark, and one statement at a time: folders are dropped, then written. Without
+    transactions a run that is killed in between leaves its dates out; the log does not have them as
+    finished, so the next run computes them. -#}
+{% macro spark__get_incremental_slices_sql(arguments) %}
+    {%- set relation = arguments['target_relation'] -%}
+    {%- if not invocation_args_dict.get('empty') -%}
+        {%- do drop_partitions(relation, 'as_of_date', run_query(
+            "select distinct as_of_date from " ~ relation ~ " where as_of_date not in ("
+            ~ "select dates.as_of_date from " ~ ref('int_as_of_dates') ~ " as dates where not ("
+            ~ is_due('dates.as_of_date') ~ "))"
+        )) -%}
+    {%- endif -%}
+    {{ get_insert_into_sql(arguments['temp_relation'], relation) }}
+{% endmacro %}
+
+{#- Drops the partitions whose values a query has given. Delta, Iceberg and Hudi have no such command
+    and delete rows instead. -#}
+{% macro drop_partitions(relation, column, found) %}
+    {%- set conditions = [] -%}
+    {%- for row in found.rows -%}
+        {%- do conditions.append(column ~ " = '" ~ row[0] ~ "'") -%}
+    {%- endfor -%}
+    {%- if not conditions -%}
+        {{ return('') }}
+    {%- elif config.get('file_format') in ['delta', 'iceberg', 'hudi'] -%}
+        {%- do run_query('delete from ' ~ relation ~ ' where ' ~ conditions | join(' or ')) -%}
+    {%- else -%}
+        {%- do run_query(
+            'alter table ' ~ relation ~ ' drop if exists partition ('
+            ~ conditions | join('), partition (') ~ ')'
+        ) -%}
+    {%- endif -%}
+{% endmacro %}
+
 
 {#- Writes down which slices the model has now: the hook of every sliced model. What stands there
     about a finished slice stays, so that late rows can be told. -#}
 {% macro log_slices() %}
     {%- if invocation_args_dict.get('empty') -%}{{ return('') }}{%- endif -%}
+    {{- adapter.dispatch('log_slices', 'rfm_retention')() -}}
+{% endmacro %}
+
+{% macro default__log_slices() %}
     delete from {{ ref('int_slice_log') }}
     where
         model_name = '{{ this.identifier }}'
@@ -258,14 +322,7 @@ where {{ is_due('as_of_date') }}
         model_name, as_of_date, is_finished, scoring_vars, policy_key,
         sales_loaded_until, engagement_events_loaded_until
     )
-    select
-        '{{ this.identifier }}' as model_name,
-        dates.as_of_date,
-        not dates.is_current and dates.is_complete as is_finished,
-        {{ text_literal(scoring_vars()) }} as scoring_vars,
-        '{{ slices_key() }}' as policy_key,
-        load_times.sales_loaded_until,
-        load_times.engagement_events_loaded_until
+    select {{ slice_log_columns() | indent(8) }}
     from {{ ref('int_as_of_dates') }} as dates
     cross join {{ ref('int_load_times') }} as load_times
     where
@@ -274,4 +331,57 @@ where {{ is_due('as_of_date') }}
             from {{ ref('int_slice_log') }} as slice_log
             where slice_log.model_name = '{{ this.identifier }}'
         )
+{% endmacro %}
+
+{#- What the log says about a slice that was computed now. -#}
+{% macro slice_log_columns() %}
+    '{{ this.identifier }}' as model_name,
+    dates.as_of_date,
+    not dates.is_current and dates.is_complete as is_finished,
+    {{ text_literal(scoring_vars()) }} as scoring_vars,
+    '{{ slices_key() }}' as policy_key,
+    load_times.sales_loaded_until,
+    load_times.engagement_events_loaded_until
+{%- endmacro %}
+
+{#- Spark deletes no rows from plain files: the folder of the model in the log is written anew, with
+    what stays and what is new. -#}
+{% macro spark__log_slices() %}
+    {%- set columns = [
+        'as_of_date', 'is_finished', 'scoring_vars', 'policy_key', 'sales_loaded_until',
+        'engagement_events_loaded_until', 'model_name',
+    ] | join(', ') -%}
+    {%- if execute and run_query('select count(*) from ' ~ ref('int_as_of_dates')).rows[0][0] == 0 -%}
+        {#- An overwrite that writes nothing leaves the folder as it is. -#}
+        {%- do drop_partitions(ref('int_slice_log'), 'model_name', run_query(
+            "select '" ~ this.identifier ~ "'"
+        )) -%}
+        {{ return('') }}
+    {%- endif -%}
+    insert overwrite table {{ ref('int_slice_log') }} partition (model_name)
+    with kept as (
+        {#- Rows and not the table: a first run and a full refresh keep none. #}
+        select slice_log.*
+        from {{ ref('int_slice_log') }} as slice_log
+        where
+            slice_log.model_name = '{{ this.identifier }}'
+            {%- if has_slices() %}
+            and slice_log.as_of_date in (
+                select dates.as_of_date
+                from {{ ref('int_as_of_dates') }} as dates
+                where not ({{ is_due('dates.as_of_date') }})
+            )
+            {%- else %}
+            and 1 = 0
+            {%- endif %}
+    ),
+    computed as (
+        select {{ slice_log_columns() | indent(8) }}
+        from {{ ref('int_as_of_dates') }} as dates
+        cross join {{ ref('int_load_times') }} as load_times
+        where dates.as_of_date not in (select kept.as_of_date from kept)
+    )
+    select {{ columns }} from kept
+    union all
+    select {{ columns }} from computed
 {% endmacro %}

@@ -100,7 +100,7 @@
     model. -#}
 {% macro source_relation(entity) %}
     {{ return(api.Relation.create(
-        database=target.database,
+        database=target.get('database'),
         schema=var('source_schema'),
         identifier=var(entity ~ '_table', source_entities()[entity]['default_table'])
     )) }}

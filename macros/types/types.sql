@@ -126,8 +126,10 @@
     end
 {%- endmacro %}
 
+{#- Spark's chr goes up to 255 only and takes the rest modulo 256. -#}
 {% macro blank_characters() %}
-    {{- return(["' '", "chr(9)", "chr(10)", "chr(13)", "chr(160)", "chr(65279)"]) -}}
+    {%- set byte_order_mark = "'\\ufeff'" if target.type == 'spark' else 'chr(65279)' -%}
+    {{- return(["' '", "chr(9)", "chr(10)", "chr(13)", "chr(160)", byte_order_mark]) -}}
 {% endmacro %}
 
 

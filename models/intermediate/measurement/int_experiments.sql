@@ -12,8 +12,12 @@ arms as (
         count(case when arm_kind = 'control' then 1 end) as control_arm_count,
         count(case when arm_kind = 'treated' then 1 end) as treated_arm_count,
         count(case when arm_kind = 'mixed' then 1 end) as mixed_arm_count,
-        string_agg(case when arm_kind = 'control' then arm end, ', ' order by arm) as control_arm,
-        string_agg(case when arm_kind = 'mixed' then arm end, ', ' order by arm) as mixed_arms,
+        {{ dbt.listagg(
+            "case when arm_kind = 'control' then arm end", "', '", 'order by arm'
+        ) | trim }} as control_arm,
+        {{ dbt.listagg(
+            "case when arm_kind = 'mixed' then arm end", "', '", 'order by arm'
+        ) | trim }} as mixed_arms,
         count(case when is_plan_missing then 1 end) as missing_plan_count,
         count(case when is_plan_varying then 1 end) as varying_plan_count,
         count(case when is_plan_impossible then 1 end) as impossible_plan_count,

@@ -19,7 +19,7 @@
 {%- set wait_until = dbt.dateadd(
     'day', '-1 * later.reentry_wait_days', 'later.as_of_date'
 ) | trim %}
-with recursive
+with {{ 'recursive' if target.type != 'spark' }}
 
 history as (
 
@@ -292,6 +292,39 @@ long_enough as (
 
 ),
 
+{% if target.type == 'spark' %}
+-- Spark would plan and run every step of a recursion anew; it has arrays to walk through instead.
+walks as (
+
+    select
+        customer_id,
+        trigger_code,
+        aggregate(
+            sort_array(collect_list(struct(as_of_date, reentry_wait_days))),
+            cast(array() as array<date>),
+            (fired, candidate) -> case
+                when
+                    size(fired) = 0
+                    or element_at(fired, -1)
+                    <= date_add(candidate.as_of_date, -1 * candidate.reentry_wait_days)
+                    then array_append(fired, candidate.as_of_date)
+                else fired
+            end
+        ) as fired_dates
+    from long_enough
+    group by customer_id, trigger_code
+
+),
+
+fires as (
+
+    select
+        customer_id,
+        trigger_code,
+        as_of_date
+    from walks
+    lateral view explode(fired_dates) fired_days as as_of_date
+{% else %}
 -- For every candidate the next one that its firing lets through.
 followed as (
 
@@ -342,6 +375,7 @@ fires as (
             and fires.as_of_date = followed.as_of_date
     where followed.next_date is not null
 
+{% endif %}
 )
 
 select

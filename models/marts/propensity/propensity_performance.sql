@@ -63,7 +63,8 @@ placed as (
         sum(retained_count) over (partition by fit_code, ranked_by) as total_retained,
         sum(gone_count) over (partition by fit_code, ranked_by) as total_gone,
         sum(retained_count) over up_to as retained_up_to,
-        sum(gone_count) over up_to - gone_count as gone_below
+        -- In brackets: Spark takes `up_to - gone_count` for one name.
+        (sum(gone_count) over up_to) - gone_count as gone_below
     from valued
     window
         up_to as (

@@ -107,9 +107,9 @@ placed as (
         sum(retained_count) over whole as total_retained,
         sum(gone_count) over whole as total_gone,
         count(*) over whole as level_count,
-        sum(customer_count) over up_to - customer_count as below_count,
+        (sum(customer_count) over up_to) - customer_count as below_count,
         sum(retained_count) over up_to as retained_up_to,
-        sum(gone_count) over up_to - gone_count as gone_below
+        (sum(gone_count) over up_to) - gone_count as gone_below
     from levels
     window
         whole as (partition by scope, horizon_code, dimension, segment_scheme),

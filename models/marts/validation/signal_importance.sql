@@ -78,8 +78,8 @@ placed as (
 
     select
         *,
-        sum(gone_count) over up_to - gone_count as gone_below,
-        sum(row_count) over up_to - row_count as rows_below,
+        (sum(gone_count) over up_to) - gone_count as gone_below,
+        (sum(row_count) over up_to) - row_count as rows_below,
         sum(row_count) over (partition by signal, base_kind, base) as base_count
     from valued
     window
