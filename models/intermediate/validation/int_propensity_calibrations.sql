@@ -3,9 +3,9 @@
 -- before would have helped there.
 -- A line is known once the outcomes of its date are complete, so the model of the next date may use
 -- it. `is_helpful`: the line of the date before brought the predictions of this one nearer to what
--- happened (mean log loss, by more than the error of the gain), and the level to within half of what
--- the model was off by, or three standard errors. A line that helps a little and leaves the level
--- far off is not what was wrong: the next one would carry a season into another.
+-- happened (mean log loss, by more than the error of the gain), and the level to within half of
+-- what the model was off by, or three standard errors. A line that helps a little and leaves the
+-- level far off is not what was wrong: the next one would carry a season into another.
 {%- set double = type_double() %}
 {%- set known_at = judged_fits() %}
 with
