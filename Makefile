@@ -80,7 +80,7 @@ test-with-postgres: # the part of `test` that runs beside the server
 
 test-spark: export RFM_SPARK := 1
 test-spark: setup-spark ## What builds on Spark so far, against DuckDB (python_checks/test_engines_agree.py)
-	@$(PY) -m pytest python_checks/test_engines_agree.py
+	@$(PY) -m pytest python_checks/test_engines_agree.py python_checks/test_spark_cluster.py
 
 test-full: export RFM_FULL := 1
 test-full: test ## The same with many more generated cases (slower)

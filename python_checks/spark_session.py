@@ -39,19 +39,29 @@ def settings(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: str(value) for name, value in outputs["spark"]["server_side_parameters"].items()}
 
 
-def spark_session(environment: Mapping[str, str] = os.environ) -> Any:
-    """The Spark of this process; started where there is none.
-
-    Raises SparkIsMissing with what to do about it.
-    """
+def require_pyspark() -> None:
+    """Raises SparkIsMissing where pyspark is not installed."""
     if not is_installed():
         raise SparkIsMissing("pyspark is not installed: make setup-spark")
+
+
+def require_java(environment: Mapping[str, str] = os.environ) -> None:
+    """Raises SparkIsMissing, with what to do, where there is no Java for Spark."""
     java = Path(environment["JAVA_HOME"], "bin/java") if environment.get("JAVA_HOME") else "java"
     if shutil.which(java) is None:
         raise SparkIsMissing(
             f"Spark needs Java 17 or later, and {java} is not there: install it (on Debian and"
             " Ubuntu: apt-get install openjdk-17-jre-headless), or let JAVA_HOME name its folder."
         )
+
+
+def spark_session(environment: Mapping[str, str] = os.environ) -> Any:
+    """The Spark of this process; started where there is none.
+
+    Raises SparkIsMissing with what to do about it.
+    """
+    require_pyspark()
+    require_java(environment)
     from pyspark.sql import SparkSession
 
     builder = SparkSession.builder.enableHiveSupport()
