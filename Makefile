@@ -97,7 +97,7 @@ benchmark: ## Measure the project beside SQL by hand, pandas, polars and openret
 
 lint: setup ## Lint the SQL and parse the project with warnings as errors
 	@$(DBT) --warn-error parse --target duckdb --no-partial-parse --target-path target/test/parse
-	@echo "Linting the SQL (half a minute)"
+	@echo "Linting the SQL (a few minutes)"
 	@RFM_DUCKDB_PATH=:memory: DBT_TARGET_PATH=target/test/lint \
 	    .venv/bin/sqlfluff lint . > target/test/lint.txt; code=$$?; cat target/test/lint.txt; \
 	    if grep -q 'Skipped file' target/test/lint.txt; then code=1; fi; exit $$code
