@@ -95,7 +95,7 @@
     no segment is given. -#}
 {% macro unplaced_sentence(count) %}
     {{- return([count ~ " > 0", dbt.concat([
-        "'The segment of '", number_text(count), "' customers is not known ('",
+        "'The segment of '", customers_text(count), "' is not known ('",
         "coalesce('the history begins on ' || " ~ day_text('history_begins_on')
         ~ ", 'there is no history')", "')'",
         "case when assignment_origin = 'experiment_assignments' then ': give segment_code'"

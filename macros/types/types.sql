@@ -240,6 +240,15 @@
 {%- endmacro %}
 
 
+{#- A number of customers in words: 1 customer, 2 customers. -#}
+{% macro customers_text(expression) -%}
+    {{- dbt.concat([
+        number_text(expression),
+        "case when " ~ expression ~ " = 1 then ' customer' else ' customers' end",
+    ]) -}}
+{%- endmacro %}
+
+
 {#- A floating-point number to nine digits after the point: what lies behind differs with the order in
     which an engine adds up. -#}
 {% macro nine_digits(expression) -%}

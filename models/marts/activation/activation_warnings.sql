@@ -176,7 +176,7 @@ select
     audiences.audience_code as subject,
     {{ dbt.concat([
         "'The audience '", 'audiences.audience_code', "' fits '",
-        number_text('audiences.fitting_count'), "' customers and has no members. Most are left out for: '",
+        customers_text('audiences.fitting_count'), "' and has no members. Most are left out for: '",
         'ranked_reasons.suppression_reason',
     ]) }} as message
 from audiences
@@ -235,8 +235,10 @@ select
     'holdout_customers_elsewhere' as warning_code,
     experiment_code as subject,
     {{ dbt.concat([
-        number_text('elsewhere_count'), "' customers whom the experiment '", 'experiment_code',
-        "' is about are in another experiment, and so not in this one'",
+        "'Of those whom the experiment '", 'experiment_code', "' is about, '",
+        customers_text('elsewhere_count'),
+        "case when elsewhere_count = 1 then ' is' else ' are' end",
+        "' in another experiment, and so not in this one'",
     ]) }} as message
 from running_experiments
 where elsewhere_count > 0

@@ -367,14 +367,14 @@ worded as (
             when 'budget_ends'
                 then {{ dbt.concat([
                     "'The budget ends before '",
-                    number_text('profitable_count - treated_count'),
-                    "' customers for whom it pays'",
+                    customers_text('profitable_count - treated_count'),
+                    "' for whom it pays'",
                 ]) }}
             when 'budget_ends_before_person'
                 then {{ dbt.concat([
                     "'The budget ends before a person for '",
-                    number_text('upgrade_over_budget_count'),
-                    "' customers for whom one pays'",
+                    customers_text('upgrade_over_budget_count'),
+                    "' for whom one pays'",
                 ]) }}
             when 'too_little' then 'Less is allocated than the plan spends here'
             when 'earns_more_elsewhere'

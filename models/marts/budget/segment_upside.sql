@@ -134,8 +134,8 @@ select
         when upside is null then 'No expected revenue is known'
         else {{ notes([
             ['cost_unknown_count > 0', dbt.concat([
-                "'The cost of '", number_text('cost_unknown_count'),
-                "' customers is not known (channel_costs.csv), so there is no return'",
+                "'The cost of '", customers_text('cost_unknown_count'),
+                "' is not known (channel_costs.csv), so there is no return'",
             ])],
             ['cost_unknown_count = 0 and treatment_cost = 0',
                 "'The treatment costs nothing (channel_costs.csv), so there is no return on cost'"],

@@ -592,8 +592,9 @@ select
         ["experiment_state = 'planned' and treated_count + control_count = 0"
             ~ " and not has_other_scheme", "'It is about nobody today whom it could assign'"],
         ["elsewhere_count > 0", dbt.concat([
-            number_text('elsewhere_count'),
-            "' customers whom it is about are in another experiment, and so not in this one'",
+            "'Of those whom it is about, '", customers_text('elsewhere_count'),
+            "case when elsewhere_count = 1 then ' is' else ' are' end",
+            "' in another experiment, and so not in this one'",
         ])],
         ["is_suppressed", dbt.concat([
             "'The strategy of its segment is suppressed: nobody is contacted, so there is nothing'",

@@ -425,7 +425,7 @@ warnings as (
         entity as subject,
         {{ dbt.concat([
             number_text('row_count'), "' '", 'entity', "' rows name '",
-            number_text('customer_count'), "' customers that neither sales nor customers have'",
+            customers_text('customer_count'), "' that neither sales nor customers have'",
             "case entity when 'engagement_events' then '; they are prospects now'"
             ~ " when 'campaign_contacts' then '; they are in customer_activity only'"
             ~ " else '; they count as assigned and not retained' end",
@@ -527,8 +527,8 @@ warnings as (
         'small_segment' as warning_code,
         segment_key as subject,
         {{ dbt.concat([
-            'segment_name', "' has '", number_text('customer_count'),
-            "' customers, a smaller share than {0} (the var min_segment_share)'".format(
+            'segment_name', "' has '", customers_text('customer_count'),
+            "', a smaller share than {0} (the var min_segment_share)'".format(
                 var('min_segment_share')
             ),
         ]) }} as message
