@@ -40,7 +40,9 @@ SIGNALS = [
     "ln_activity",
     "ln_order_rate",
     "ln_pause",
+    "ln_due",
     "ln_overdue",
+    "ln_overdue_by_orders",
 ]
 FIGURES = [
     *("auc", "auc_standard_error", "auc_low", "auc_high", "auc_of_rfm_score", "mean_probability"),
@@ -161,7 +163,9 @@ def panel(found: dict[str, pd.DataFrame]) -> pd.DataFrame:
                 "ln_activity": np.log(max(activity, 1e-9)),
                 "ln_order_rate": np.log((0.25 + repeats) / (1 + (day - days[0]) / 60)),
                 "ln_pause": pause,
+                "ln_due": max(pause - np.log(0.75), 0.0),
                 "ln_overdue": max(pause, 0.0),
+                "ln_overdue_by_orders": max(pause, 0.0) * np.log(len(days)),
                 "events_90": events_90,
                 **({"ln_events_90d": np.log1p(events_90)} if events else {}),
             }
@@ -193,9 +197,12 @@ def fitted(rows: pd.DataFrame, cutoff: dt.date) -> tuple[np.ndarray, pd.Series, 
         return None
     signals = signals_of(rows)
     means, deviations = seen[signals].mean(), seen[signals].std(ddof=0).replace(0, 1)
-    model = LogisticRegression(C=1.0, solver="newton-cholesky", tol=1e-12, max_iter=1000)
-    model.fit((seen[signals] - means) / deviations, seen["y"])
-    return np.array([model.intercept_[0], *model.coef_[0]]), means, deviations
+    # Of the days in 365 the ridge is 100, of all others 3. Here it is one by C for all of them, so a
+    # signal is made smaller by the root of what its ridge is more, and its slope as much larger.
+    smaller = np.array([np.sqrt(100 / 3) if name == "ln_order_days_365d" else 1 for name in signals])
+    model = LogisticRegression(C=1 / 3, solver="newton-cholesky", tol=1e-12, max_iter=1000)
+    model.fit((seen[signals] - means) / deviations / smaller, seen["y"])
+    return np.array([model.intercept_[0], *(model.coef_[0] / smaller)]), means, deviations
 
 
 @builds(*[on(target, build_shop, kind) for target in ENGINES for kind in KINDS])
@@ -851,8 +858,8 @@ def test_cdnow_is_predicted_as_well_as_by_the_best(built):
     came = (amounts["order_count"], amounts["net_revenue"])
     assert came == (7707, Decimal("296984.30"))
     # Nine in ten of what came: the months before Christmas are better than those before.
-    assert abs(amounts["expected_orders"] - 7163.2) < 1, amounts["expected_orders"]
-    assert abs(float(amounts["expected_revenue"]) - 272671) < 50, amounts["expected_revenue"]
+    assert abs(amounts["expected_orders"] - 6840.1) < 1, amounts["expected_orders"]
+    assert abs(float(amounts["expected_revenue"]) - 260759) < 50, amounts["expected_revenue"]
     ours = judged["log_odds"].astype(float).to_numpy()
     bg_nbd = orders_expected_by_bg_nbd(built["int_order_dates"], day, CDNOW_PARAMETERS)
     others = rivals(built, day, judged.index) | {"BG/NBD": bg_nbd[judged.index].to_numpy()}
@@ -874,6 +881,4 @@ def test_a_shop_with_rhythms_is_predicted_as_well_as_by_the_best(built):
     for name, other in others.items():
         difference, error = paired_error(ours, other, y)
         print(f"{name}: {roc_auc_score(y, other):.4f}, ours {difference:+.4f} ± {error:.4f}")
-        # Trees on our own signals are 0.0010 ± 0.0009 ahead: a bend that none of the signals has.
-        allowed = error + (0.0005 if name == "gradient boosting on our signals" else 0)
-        assert difference > -allowed, (name, difference, error)
+        assert difference > -error, (name, difference, error)

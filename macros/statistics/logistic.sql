@@ -3,7 +3,8 @@
     `rows`: a CTE or relation with fit_code, the outcome `y` (0 or 1, double) and the features
     (double, of about unit size); every fit_code gets a model of its own with an intercept.
     `ridge`: penalty on the squares of the slopes (half of it is added to the negative
-    log-likelihood), so that constant or separating features end in a number.
+    log-likelihood), so that constant or separating features end in a number; a list has one for
+    every feature.
 
     Ends in the CTE `<name>` with fit_code, step_change (the largest change of a coefficient in the
     last step: near 0 when it has converged) and b0 (intercept), b1, b2, …, all double.
@@ -18,6 +19,8 @@
 {%- set last = features | length -%}
 {%- set indices = range(last + 1) -%}
 {%- set x = ['1'] + features -%}
+{%- set is_list = ridge is iterable and ridge is not string -%}
+{%- set ridges = [0] + (ridge if is_list else [ridge] * last) -%}
 {{ name }}_step_0 as (
 
     select
@@ -80,7 +83,7 @@
         {% for i in indices %}
         {% for j in indices if j >= i %}
         sum(w{{ ' * ' ~ x[i] if i }}{{ ' * ' ~ x[j] if j }})
-        {{- ' + ' ~ ridge if i == j and i }} as v_{{ i }}_{{ j }},
+        {{- ' + ' ~ ridges[i] if i == j and i }} as v_{{ i }}_{{ j }},
         {% endfor %}
         sum((w * predictor + y - p){{ ' * ' ~ x[i] if i }}) as v_{{ i }}_{{ last + 1 }}
         {%- if not loop.last %},{% endif %}

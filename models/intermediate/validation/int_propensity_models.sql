@@ -6,8 +6,11 @@
 -- customers who came back and 100 who did not; what is missing here had fewer.
 {%- set double = type_double() %}
 {%- set features = propensity_features().keys() | list %}
-{%- set numbers = [] %}
-{%- for feature in features %}{% do numbers.append('x' ~ loop.index) %}{% endfor %}
+{%- set numbers, ridges = [], [] %}
+{%- for feature in propensity_features().values() %}
+{%- do numbers.append('x' ~ loop.index) %}
+{%- do ridges.append(feature.get('ridge', 3)) %}
+{%- endfor %}
 with
 
 training as (
@@ -79,7 +82,7 @@ standardised as (
 
 ),
 
-{{ logistic_regression('fits', 'standardised', numbers) }},
+{{ logistic_regression('fits', 'standardised', numbers, ridges) }},
 
 sizes as (
 
