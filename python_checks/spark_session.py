@@ -25,6 +25,10 @@ class SparkIsMissing(RuntimeError):
     """pyspark or Java is not there."""
 
 
+class QueryFailed(RuntimeError):
+    """Spark does not take a statement, such as a query of a table that is not there."""
+
+
 def is_installed() -> bool:
     return importlib.util.find_spec("pyspark") is not None
 
@@ -96,7 +100,13 @@ class Connection:
         return self
 
     def execute(self, statement: str) -> None:
-        self._frame = self._spark.sql(statement)
+        """Raises QueryFailed where Spark does not take the statement."""
+        from pyspark.errors import AnalysisException
+
+        try:
+            self._frame = self._spark.sql(statement)
+        except AnalysisException as error:
+            raise QueryFailed(str(error)) from error
 
     @property
     def description(self) -> list[tuple[str]]:

@@ -1,43 +1,82 @@
-"""Every mart, every column: Spark against DuckDB, of the same hard rows of all five sources.
+"""Every mart, every column: PostgreSQL and Spark against DuckDB, of the same rows of all six sources.
 
-Needs `make setup-spark`. Without pyspark these checks are skipped, unless RFM_SPARK=1 says that they
-must run (`make test-spark` says so).
+Needs `make setup-spark`. Without pyspark the checks of Spark are skipped, unless RFM_SPARK=1 says that
+they must run (`make test-spark` says so).
+
+`hard`: generated customers with ids in mixed case, floating-point money, nulls, experiments. `demo`:
+200 households of the demo, with every test of the data. An engine builds both, one after the other.
 """
 
 from __future__ import annotations
 
+import datetime as dt
+import functools
 import os
+from typing import Any
 
 import pandas as pd
 import pytest
 
-from python_checks import hard_cases, spark_session
-from python_checks.behaviour_cases import COLUMN_TYPES
+from python_checks import hard_cases, load_demo, spark_session
+from python_checks.behaviour_cases import AS_OF_DATE, COLUMN_TYPES, BehaviourCase
 from python_checks.dbt_project import PROJECT_ROOT, Build, Project, builds, object_frame, on
 from python_checks.expected_marts import differences, plain
 from python_checks.test_behaviour_agree import TABLES, the_case, the_vars
 
-pytestmark = pytest.mark.skipif(
+needs_spark = pytest.mark.skipif(
     not spark_session.is_installed() and os.environ.get("RFM_SPARK") != "1",
     reason="Spark is not installed: make setup-spark",
 )
-
-# Chains of queries that Spark writes out into one: the centres of the clusters it does not plan in
-# useful time, the other three have not been run; with everything that is made of them.
-NOT_ON_SPARK = (
-    "int_discovery_centres+",
-    "int_propensity_models+",
-    "int_experiment_tests+",
-    "experiment_power+",
-)
 MARTS = {path.stem for path in (PROJECT_ROOT / "models/marts").glob("*/*.sql")}
+CASES = ("hard", "demo")
+HOUSEHOLDS = 200
 UNTIDY = hard_cases.untidy_text()
 FLOATS = {"float_ids": hard_cases.float_ids(), "non_finite": hard_cases.non_finite_doubles()}
 STAGING = ("stg_sales", "stg_sales_rejected")
+USED = ("customers", "products", "engagement_events", "campaign_contacts")
+HOLDOUTS = (
+    "segment_test,,lifecycle,champions,,0.5,one,{day},,5,A segment",
+    "everybody,,,,true,0.2,all,{day},,5,The global one",
+)
+
+Marts = dict[str, pd.DataFrame]
+Keys = dict[str, tuple[str, ...]]
 
 
-def build_marts(project: Project) -> tuple[dict[str, pd.DataFrame], dict[str, tuple[str, ...]]]:
-    """({mart: rows}, {mart: key}): events, contacts, products, customers; money as floats."""
+def add_holdouts(project: Project, day: dt.date) -> None:
+    """Experiments of our own that begin on the day."""
+    with (project.seeds / "holdout_policy.csv").open("a", encoding="utf-8") as file:
+        file.writelines(line.format(day=day) + "\n" for line in HOLDOUTS)
+
+
+def assignments(case: BehaviourCase) -> pd.DataFrame:
+    """Two experiments: with three arms and segments of the user's own, and one that is too young."""
+    arms = ("control", "mail", "Mail")
+    rows = [
+        (code, customer, arms[number % 3], number % 3 == 0, day, segment, None, 1 / 3)
+        for code, day, step in (
+            ("autumn", AS_OF_DATE - dt.timedelta(110), 1),
+            ("late", AS_OF_DATE - dt.timedelta(5), 4),
+        )
+        for number, customer in enumerate(sorted(case.customer_ids)[::step])
+        for segment in [(None, "North", "champions")[number % 5 % 3]]
+    ]
+    return object_frame(list(ASSIGNMENT_TYPES), rows)
+
+
+ASSIGNMENT_TYPES = {
+    "experiment_code": "varchar",
+    "customer_id": "varchar",
+    "arm": "varchar",
+    "is_control": "boolean",
+    "assigned_at": "date",
+    "segment_code": "varchar",
+    "pre_period_revenue": "double precision",
+    "planned_share": "double precision",
+}
+
+
+def build_hard(project: Project) -> Any:
     case = the_case("all_sources")
     for table, entity in TABLES.items():
         rows = getattr(case, entity)
@@ -47,30 +86,32 @@ def build_marts(project: Project) -> tuple[dict[str, pd.DataFrame], dict[str, tu
             revenue = [None if money is None else float(money) for money in rows["revenue"]]
             rows = rows.assign(revenue=revenue)
         project.land(table, rows, types)
-    run = project.dbt(
-        "build",
-        "--exclude-resource-type",
-        "unit_test",
-        "--exclude",
-        *NOT_ON_SPARK,
-        vars=the_vars("all_sources"),
+    project.land("fact_experiment_assignments", assignments(case), ASSIGNMENT_TYPES)
+    add_holdouts(project, AS_OF_DATE)
+    # Made-up customers need not keep what the segments claim.
+    more = {"using_experiment_assignments": True, "validation_severity": "warn"}
+    return project.dbt(
+        *("build", "--exclude-resource-type", "unit_test", "test"),
+        vars=the_vars("all_sources") | more,
     )
-    assert run.success, run.problems
-    built = [name for name in sorted(MARTS) if run.statuses.get(name) == "success"]
-    return {name: plain(project.read(f"rfm_marts.{name}")) for name in built}, project.keys()
 
 
-def build_staging(project: Project) -> dict[str, pd.DataFrame]:
+def build_demo(project: Project) -> Any:
+    project.load(functools.partial(load_demo.load, only_customers=HOUSEHOLDS))
+    add_holdouts(project, dt.date(2018, 1, 1))
+    return project.dbt(
+        *("build", "--exclude-resource-type", "unit_test"),
+        vars={f"using_{source}": True for source in USED},
+    )
+
+
+def build_staging(project: Project) -> Marts:
     """The accepted and the rejected rows of what people write, and of floating-point columns."""
     found = {}
     for name, case in {"untidy": UNTIDY, **FLOATS}.items():
         project.land("fact_sales", case.sales, case.column_types)
         run = project.dbt(
-            "run",
-            "--select",
-            "base_sales",
-            "stg_sales_classified",
-            *STAGING,
+            *("run", "--select", "base_sales", "stg_sales_classified", *STAGING),
             vars={"latest_plausible_date": hard_cases.LATEST_PLAUSIBLE_DATE.isoformat()},
         )
         assert run.success, run.problems
@@ -78,10 +119,25 @@ def build_staging(project: Project) -> dict[str, pd.DataFrame]:
     return found
 
 
-MART_BUILDS: dict[str, Build] = {engine: on(engine, build_marts) for engine in ("duckdb", "spark")}
-STAGING_BUILDS: dict[str, Build] = {
-    engine: on(engine, build_staging) for engine in ("duckdb", "spark")
+def build_everything(project: Project) -> tuple[dict[str, Marts], Marts, Keys]:
+    """({case: {mart: rows}}, {case and staging model: rows}, {mart: key})."""
+    marts = {}
+    for name, build in {"hard": build_hard, "demo": build_demo}.items():
+        if marts:
+            project.start()
+        run = build(project)
+        assert run.success, run.problems
+        marts[name] = {mart: plain(project.read(f"rfm_marts.{mart}")) for mart in sorted(MARTS)}
+    keys = project.keys()
+    return marts, build_staging(project), keys
+
+
+BUILDS: dict[str, Build] = {
+    engine: on(engine, build_everything) for engine in ("spark", "duckdb", "postgres")
 }
+held_against_duckdb = pytest.mark.parametrize(
+    "build", [pytest.param(BUILDS["spark"], marks=needs_spark), BUILDS["postgres"]], ids=str
+)
 
 
 def _in_order(rows: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
@@ -90,27 +146,39 @@ def _in_order(rows: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     return object_frame(columns, list(rows[columns].itertuples(index=False, name=None)))
 
 
-@builds(MART_BUILDS["spark"])
-def test_every_mart_is_the_same_on_spark(under_way, built):
-    on_duckdb, keys = under_way(MART_BUILDS["duckdb"]).result()
-    on_spark, _ = built
-    assert set(on_spark) == set(on_duckdb)
-    assert set(on_duckdb) <= set(keys), "a mart without a test that says what identifies a row"
+@builds(BUILDS["duckdb"])
+def test_the_cases_reach_every_mart(built):
+    marts, staging, keys = built
+    assert set(marts) == set(CASES)
+    for name in CASES:
+        assert set(marts[name]) == MARTS
+    assert MARTS <= set(keys), "a mart without a test that says what identifies a row"
+    empty = {mart for mart in MARTS if all(marts[name][mart].empty for name in CASES)}
+    assert empty <= {"segment_override_status", "validation_findings"}
+    assert len(marts["hard"]["customer_segment_history"]) > 300
+    assert marts["hard"]["campaign_lift"]["retention_lift"].notna().any()
+    assert marts["demo"]["customer_propensity"]["purchase_probability"].notna().any()
+    assert len(staging["untidy stg_sales_rejected"]) > 20
+
+
+@pytest.mark.parametrize("case", CASES)
+@held_against_duckdb
+def test_every_mart_is_the_same(under_way, built, case):
+    on_duckdb, _, keys = under_way(BUILDS["duckdb"]).result()
+    marts, _, _ = built
     found = {
-        name: differences(rows, _in_order(on_spark[name], list(rows.columns)), keys[name])
+        mart: differences(rows, _in_order(marts[case][mart], list(rows.columns)), keys[mart])
+        for mart, rows in on_duckdb[case].items()
+    }
+    assert {mart: difference for mart, difference in found.items() if difference} == {}
+
+
+@held_against_duckdb
+def test_every_sale_is_read_the_same(under_way, built):
+    _, on_duckdb, _ = under_way(BUILDS["duckdb"]).result()
+    _, staging, _ = built
+    found = {
+        name: differences(rows, _in_order(staging[name], list(rows.columns)))
         for name, rows in on_duckdb.items()
     }
     assert {name: difference for name, difference in found.items() if difference} == {}
-    assert len(on_duckdb["customer_rfm"]) > 100
-    assert len(on_duckdb["customer_segment_history"]) > 300
-
-
-@builds(STAGING_BUILDS["spark"])
-def test_every_sale_is_read_the_same_on_spark(under_way, built):
-    on_duckdb = under_way(STAGING_BUILDS["duckdb"]).result()
-    found = {
-        name: differences(rows, _in_order(built[name], list(rows.columns)))
-        for name, rows in on_duckdb.items()
-    }
-    assert {name: difference for name, difference in found.items() if difference} == {}
-    assert len(on_duckdb["untidy stg_sales_rejected"]) > 20

@@ -43,7 +43,7 @@ usable as (
 
 ),
 
-scales as (
+scales as {{ stored() }}(
 
     select
         usable.fit_code,
@@ -64,7 +64,7 @@ scales as (
 
 ),
 
-standardised as (
+standardised as {{ stored() }}(
 
     select
         scales.fit_code,
