@@ -541,7 +541,7 @@ class _SparkFolder:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {spark_session.FOLDER_VARIABLE: str(self._folder)}
+        return {spark_session.FOLDER_VARIABLE: str(self._folder), **spark_session.SMALL_DATA}
 
     def connect(self) -> spark_session.Connection:
         with _environment(self.environment):

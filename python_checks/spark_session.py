@@ -19,6 +19,11 @@ import yaml
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 FOLDER_VARIABLE = "RFM_SPARK_PATH"
 DEFAULT_FOLDER = "spark_rfm_retention"
+# For a few thousand rows: no Java written for every query, and none of it compiled to the last.
+SMALL_DATA = {
+    "RFM_SPARK_CODEGEN": "false",
+    "RFM_SPARK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+}
 
 
 class SparkIsMissing(RuntimeError):
