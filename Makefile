@@ -79,7 +79,7 @@ test-with-postgres: # the part of `test` that runs beside the server
 	@$(PY) -m pytest
 
 test-spark: export RFM_SPARK := 1
-test-spark: setup-spark ## What builds on Spark so far, against DuckDB (python_checks/test_engines_agree.py)
+test-spark: setup-spark ## Every mart on Spark and PostgreSQL against DuckDB; a Spark cluster on this machine
 	@$(PY) -m pytest python_checks/test_engines_agree.py python_checks/test_spark_cluster.py
 
 test-full: export RFM_FULL := 1

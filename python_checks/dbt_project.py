@@ -360,7 +360,7 @@ class Project:
 
     def load(self, load: Callable[[str], None], keep_sales: bool = False) -> None:
         """Call a loader such as `load_demo.load` with the target, in this database."""
-        if not keep_sales:
+        if not keep_sales and self.target != "spark":  # a start leaves no tables there
             self.execute("drop table if exists raw.fact_sales cascade")
         with _environment(self._database.environment), contextlib.redirect_stdout(None):
             load(self.target)
@@ -541,7 +541,7 @@ class _SparkFolder:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {spark_session.FOLDER_VARIABLE: str(self._folder)}
+        return {spark_session.FOLDER_VARIABLE: str(self._folder), **spark_session.SMALL_DATA}
 
     def connect(self) -> spark_session.Connection:
         with _environment(self.environment):

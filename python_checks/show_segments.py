@@ -1,6 +1,6 @@
 """Print the segments of the current as-of date with their strategies, and where to look next.
 
-    python -m python_checks.show_segments --target duckdb|postgres
+    python -m python_checks.show_segments --target duckdb|postgres|spark
 
 Everything shown is read from the marts; only the total row is added up here.
 """
@@ -11,6 +11,7 @@ import sys
 import duckdb
 import psycopg2
 
+from python_checks import spark_session
 from python_checks.warehouse import TARGETS, connect, describe
 
 QUERY = """
@@ -73,7 +74,7 @@ def _line(cells: tuple[str, ...], widths: list[int]) -> str:
 
 
 def show(target: str) -> None:
-    """Print the table and the pointers; duckdb.Error or psycopg2.Error if there are no marts."""
+    """Print the table and the pointers; an error of the database if there are no marts."""
     warehouse = connect(target)
     try:
         cursor = warehouse.cursor()
@@ -96,7 +97,12 @@ def main() -> int:
     target = parser.parse_args().target
     try:
         show(target)
-    except (duckdb.Error, psycopg2.Error) as error:
+    except (
+        duckdb.Error,
+        psycopg2.Error,
+        spark_session.QueryFailed,
+        spark_session.SparkIsMissing,
+    ) as error:
         print(f"{error}\nBuild the marts first: make demo", file=sys.stderr)
         return 1
     return 0

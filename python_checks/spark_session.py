@@ -19,10 +19,19 @@ import yaml
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 FOLDER_VARIABLE = "RFM_SPARK_PATH"
 DEFAULT_FOLDER = "spark_rfm_retention"
+# For a few thousand rows: no Java written for every query, and none of it compiled to the last.
+SMALL_DATA = {
+    "RFM_SPARK_CODEGEN": "false",
+    "RFM_SPARK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+}
 
 
 class SparkIsMissing(RuntimeError):
     """pyspark or Java is not there."""
+
+
+class QueryFailed(RuntimeError):
+    """Spark does not take a statement, such as a query of a table that is not there."""
 
 
 def is_installed() -> bool:
@@ -96,7 +105,13 @@ class Connection:
         return self
 
     def execute(self, statement: str) -> None:
-        self._frame = self._spark.sql(statement)
+        """Raises QueryFailed where Spark does not take the statement."""
+        from pyspark.errors import AnalysisException
+
+        try:
+            self._frame = self._spark.sql(statement)
+        except AnalysisException as error:
+            raise QueryFailed(str(error)) from error
 
     @property
     def description(self) -> list[tuple[str]]:

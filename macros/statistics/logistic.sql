@@ -12,7 +12,8 @@
     Each step solves (X'WX + ridge) b = X'(W Xb + y − p): one pass over the rows makes the sums, and
     Gauss-Jordan elimination solves them, one unknown per expression. The first steps take weights
     that cannot overshoot (the tangent bound of Jaakkola and Jordan 2000, (p − 1/2) / Xb); from the
-    mean rate alone Newton's own, p (1 − p), run away where nearly everybody comes back. -#}
+    mean rate alone Newton's own, p (1 − p), run away where nearly everybody comes back. `rows` should be
+    `stored()`, since every step reads them. -#}
 {% macro logistic_regression(name, rows, features, ridge=1, bound_steps=4, newton_steps=8) %}
 {%- set steps = bound_steps + newton_steps -%}
 {%- set double = type_double() -%}
@@ -120,7 +121,7 @@
 ),
 
 {% endfor -%}
-{{ name }}_step_{{ step }} as (
+{{ name }}_step_{{ step }} as {{ stored() }}(
 
     select
         fit_code,
@@ -157,7 +158,7 @@
 
 
 {#- Before the brackets of a common table expression: computed once and by itself. DuckDB plans a long
-    chain of groupings for minutes otherwise. Spark has no word for it. -#}
+    chain of groupings for minutes otherwise. Spark has no word for it: see `stored`. -#}
 {% macro by_itself() -%}
     {{- 'materialized ' if target.type in ['duckdb', 'postgres'] else '' -}}
 {%- endmacro %}

@@ -132,7 +132,7 @@
 
 ),
 
-{{ name }}_step_{{ step }} as (
+{{ name }}_step_{{ step }} as {{ stored(step % 6 == 0) }}(
 
     select
         {{ columns | join(', ') }},

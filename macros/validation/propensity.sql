@@ -101,7 +101,7 @@
         ),
         (
             ['ln_net_revenue'],
-            dbt.concat(["'net revenue '", number_text('net_revenue')]),
+            dbt.concat(["'net revenue '", number_text('round(net_revenue)')]),
         ),
     ] -%}
     {%- if is_using('engagement_events') -%}

@@ -78,7 +78,7 @@ compared_{{ number }} as {{ by_itself() }}(
 
 ),
 
-picked_{{ number }} as {{ by_itself() }}(
+picked_{{ number }} as {{ by_itself() }}{{ stored(number % 4 == 0) }}(
 
     select
         cell_id,
@@ -153,7 +153,7 @@ quantile_places as (
 
 ),
 
-centres_0 as (
+centres_0 as {{ stored() }}(
 
     select
         cluster_counts.cluster_count,
@@ -193,7 +193,7 @@ nearest_{{ step }} as {{ by_itself() }}(
 
 ),
 
-centres_{{ step }} as {{ by_itself() }}(
+centres_{{ step }} as {{ by_itself() }}{{ stored(step % 5 == 0 or step == steps - 1) }}(
 
     select
         nearest.cluster_count,

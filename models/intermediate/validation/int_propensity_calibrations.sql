@@ -33,7 +33,7 @@ sizes as (
 
 ),
 
-usable as (
+usable as {{ stored() }}(
 
     select
         predictions.fit_code,

@@ -46,7 +46,7 @@ usable as (
 
 ),
 
-scales as (
+scales as {{ stored() }}(
 
     select
         usable.fit_code,
@@ -67,7 +67,7 @@ scales as (
 
 ),
 
-standardised as (
+standardised as {{ stored() }}(
 
     select
         scales.fit_code,
