@@ -2,34 +2,6 @@
 {%- do raise_policy_violations(ref('policy_violations')) %}
 with
 
-cells as (
-
-    select
-        file_name,
-        csv_row,
-        column_name,
-        coalesce(found, '') as found
-    from {{ ref('policy_cells') }}
-
-),
-
--- The files are a page or two, so all cells fit one text.
-versions as (
-
-    select
-        substring(
-            {{ dbt.hash(dbt.listagg(
-                dbt.concat(['file_name', "'|'", 'column_name', "'|'", 'found']),
-                "','",
-                'order by file_name, csv_row, column_name'
-            )) }},
-            1,
-            12
-        ) as policy_version
-    from cells
-
-),
-
 violations as (
 
     select count(*) as violation_count
@@ -41,5 +13,5 @@ select
     {{ text_literal(policy_vars()) }} as checked_vars,
     versions.policy_version,
     violations.violation_count
-from versions
+from {{ ref('policy_version') }} as versions
 cross join violations

@@ -326,10 +326,10 @@ select
     -- With its digits: PostgreSQL forgets them in a union, and the log would seem to change shape.
     cast(changes.incentive_depth_pct as numeric(18, 6)) as incentive_depth_pct,
     changes.row_hash,
-    policy_gate.policy_version,
+    versions.policy_version,
     changes.as_of_date,
     changes.changed_at,
     changes.entered_at,
     changes.expires_on
 from changes
-cross join {{ ref('policy_gate') }} as policy_gate
+cross join {{ ref('policy_version') }} as versions

@@ -65,7 +65,7 @@ select
     definitions.trigger_code,
     definitions.channel,
     definitions.rationale,
-    policy_gate.policy_version,
+    versions.policy_version,
     definitions.priority,
     cast(coalesce(sizes.fitting_count, 0) as integer) as fitting_count,
     cast(coalesce(sizes.member_count, 0) as integer) as member_count,
@@ -76,7 +76,7 @@ select
     {% endfor %}
     definitions.needs_consent
 from definitions
-cross join {{ ref('policy_gate') }} as policy_gate
+cross join {{ ref('policy_version') }} as versions
 left join strategies
     on definitions.segment_key = strategies.segment_key
 left join sizes

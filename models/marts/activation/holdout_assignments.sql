@@ -208,7 +208,7 @@ select
     assigned.audience_code,
     assigned.segment_key,
     assigned.salt,
-    policy_gate.policy_version,
+    versions.policy_version,
     -- With its digits: PostgreSQL forgets them in a union, and the log would seem to change shape.
     cast(assigned.holdout_share as numeric(18, 6)) as holdout_share,
     assigned.bucket,
@@ -216,4 +216,4 @@ select
     assigned.is_control,
     assigned.as_of_date as assigned_on
 from assigned
-cross join {{ ref('policy_gate') }} as policy_gate
+cross join {{ ref('policy_version') }} as versions
