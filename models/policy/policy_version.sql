@@ -1,6 +1,6 @@
 -- Grain: one row: a key of the policy as it is loaded.
--- Apart from policy_gate, whose row also takes the checks of all files: whoever only writes down by which
--- policy a row was made need not pay for them again.
+-- Apart from policy_gate, whose row also takes the checks of all files: whoever only writes down by
+-- which policy a row was made need not pay for them again.
 with
 
 cells as (

@@ -21,32 +21,6 @@
 ) | trim %}
 with {{ 'recursive' if target.type != 'spark' }}
 
-history as (
-
-    select
-        as_of_date,
-        customer_id,
-        segment_key,
-        segment_code,
-        lifecycle_stage,
-        net_revenue,
-        previous_as_of_date,
-        previous_segment_key
-    from {{ ref('customer_segment_history') }}
-    where is_grid
-
-),
-
-flags as (
-
-    select
-        as_of_date,
-        customer_id,
-        flag_list
-    from {{ ref('int_customer_flags') }}
-
-),
-
 {% if has_slices() -%}
 kept_fires as (
 
@@ -61,12 +35,6 @@ kept_fires as (
 ),
 
 {% endif -%}
-due_dates as (
-
-    {{ due_dates() }}
-
-),
-
 rules as (
 
     select *
@@ -88,22 +56,42 @@ strategies as (
 first_dates as (
 
     select min(as_of_date) as first_as_of_date
-    from history
+    from {{ ref('customer_segment_history') }}
+    where is_grid
+
+),
+
+-- The history is read where it is used and only as far as that: kept for several readers it would
+-- be written out with all its dates, every day.
+due_flags as (
+
+    select
+        as_of_date,
+        customer_id,
+        flag_list
+    from {{ ref('int_customer_flags') }}
+    {{- only_due('as_of_date') }}
 
 ),
 
 due_states as (
 
     select
-        history.*,
-        flags.flag_list
-    from history
-    inner join due_dates
-        on history.as_of_date = due_dates.as_of_date
-    inner join flags
+        history.as_of_date,
+        history.customer_id,
+        history.segment_key,
+        history.segment_code,
+        history.lifecycle_stage,
+        history.net_revenue,
+        history.previous_as_of_date,
+        history.previous_segment_key,
+        due_flags.flag_list
+    from {{ ref('customer_segment_history') }} as history
+    inner join due_flags
         on
-            history.as_of_date = flags.as_of_date
-            and history.customer_id = flags.customer_id
+            history.as_of_date = due_flags.as_of_date
+            and history.customer_id = due_flags.customer_id
+    where history.is_grid {{ only_due('history.as_of_date', 'and') }}
 
 ),
 
@@ -115,12 +103,14 @@ states_before as (
         history.segment_code,
         history.lifecycle_stage,
         flags.flag_list
-    from history
-    inner join flags
+    from {{ ref('customer_segment_history') }} as history
+    inner join {{ ref('int_customer_flags') }} as flags
         on
             history.as_of_date = flags.as_of_date
             and history.customer_id = flags.customer_id
-    where history.as_of_date in (select due_states.previous_as_of_date from due_states)
+    where
+        history.is_grid
+        and history.as_of_date in (select due_states.previous_as_of_date from due_states)
 
 ),
 
@@ -211,12 +201,14 @@ states_of_asking as (
         history.segment_code,
         history.lifecycle_stage,
         flags.flag_list
-    from history
-    inner join flags
+    from {{ ref('customer_segment_history') }} as history
+    inner join {{ ref('int_customer_flags') }} as flags
         on
             history.as_of_date = flags.as_of_date
             and history.customer_id = flags.customer_id
-    where history.customer_id in (select asking.customer_id from asking)
+    where
+        history.is_grid
+        and history.customer_id in (select asking.customer_id from asking)
 
 ),
 

@@ -25,7 +25,7 @@ computed as (
         min(sales_loaded_until) as sales_loaded_until,
         min(engagement_events_loaded_until) as engagement_events_loaded_until
     from {{ ref('int_slice_log') }}
-    where model_name <> 'retention_triggers'
+    where model_name not in ('retention_triggers', 'segment_transitions', 'segment_migration')
     group by as_of_date
 
 ),

@@ -1,6 +1,8 @@
 -- Grain: one row per (as_of_date, from_segment_key, to_segment_key) that a customer went at that
 -- grid date; staying is a way too, and `(new)` is where customers come from who were not known
 -- before.
+-- Dates that are finished are kept, as in the history itself.
+{{ config(**sliced(looks_back=true)) }}
 with
 
 history as (
@@ -12,7 +14,7 @@ history as (
         previous_as_of_date,
         coalesce(previous_segment_key, '(new)') as from_segment_key
     from {{ ref('customer_segment_history') }}
-    where is_grid
+    where is_grid {{ only_due('as_of_date', 'and') }}
 
 ),
 
@@ -20,7 +22,8 @@ history as (
 first_dates as (
 
     select min(as_of_date) as first_as_of_date
-    from history
+    from {{ ref('customer_segment_history') }}
+    where is_grid
 
 ),
 

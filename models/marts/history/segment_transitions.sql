@@ -4,12 +4,14 @@
 -- that began or ended; purchase (an order or a return); with rfm_basis activity also an event;
 -- ageing (longer silence, or orders that left the look-back window), which pulls down even those
 -- who bought at the beginning of the period; or nothing but the others, who moved the cut points.
-{{ config(
+-- Dates that are finished are kept, as in the history itself.
+{{ config(**sliced(
+    looks_back=true,
     indexes=[
         {'columns': ['as_of_date', 'customer_id'], 'unique': true},
         {'columns': ['customer_id']},
-    ] if target.type == 'postgres' else []
-) }}
+    ]
+)) }}
 {%- set by_activity = var('rfm_basis') == 'activity' %}
 {%- set days_since_previous = dbt.datediff(
     'history.previous_as_of_date', 'history.as_of_date', 'day'
@@ -35,7 +37,29 @@ history as (
         last_order_date,
         case lifecycle_stage when 'lapsing' then 1 when 'lapsed' then 2 else 0 end as silence
     from {{ ref('customer_segment_history') }}
-    where is_grid
+    where is_grid {{ only_due('as_of_date', 'and') }}
+
+),
+
+earlier_history as (
+
+    select
+        as_of_date,
+        customer_id,
+        recency_score,
+        frequency_score,
+        monetary_score,
+        order_count,
+        net_revenue,
+        is_overridden,
+        case lifecycle_stage when 'lapsing' then 1 when 'lapsed' then 2 else 0 end as silence
+    from {{ ref('customer_segment_history') }}
+    where
+        is_grid
+        and as_of_date in (
+            select history.previous_as_of_date
+            from history
+        )
 
 ),
 
@@ -84,7 +108,7 @@ moves as (
         or coalesce(history.monetary_score, 0) < coalesce(earlier.monetary_score, 0)
             as has_lower_scores
     from history
-    inner join history as earlier
+    inner join earlier_history as earlier
         on
             history.customer_id = earlier.customer_id
             and history.previous_as_of_date = earlier.as_of_date
