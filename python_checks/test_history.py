@@ -83,8 +83,9 @@ def land(project: Project, case: behaviour_cases.BehaviourCase) -> None:
         project.land(table, getattr(case, entity), types)
 
 
-def build(project: Project, day: dt.date, *arguments: str, **more: Any) -> None:
-    given = {
+def settings_at(day: dt.date) -> dict[str, Any]:
+    """The vars of a run with that current date."""
+    return {
         "latest_plausible_date": behaviour_cases.LATEST_PLAUSIBLE_DATE.isoformat(),
         "using_customers": True,
         "using_products": True,
@@ -95,10 +96,12 @@ def build(project: Project, day: dt.date, *arguments: str, **more: Any) -> None:
         "min_group_customers": 20,
         "history_periods": 4,
         "as_of_date": day.isoformat(),
-        **more,
     }
+
+
+def build(project: Project, day: dt.date, *arguments: str, **more: Any) -> None:
     command = ("run", "--exclude", "build_warnings", "marts.reporting", *VALIDATION, *arguments)
-    run = project.dbt(*command, vars=given)
+    run = project.dbt(*command, vars=settings_at(day) | more)
     assert run.success, run.problems
 
 
