@@ -245,7 +245,8 @@ def test_ten_builds_are_one_full_refresh(built):
 
 
 def build_with_late_rows(project: Project) -> list[Any]:
-    """History after: the data up to a day, later sales, late sales, and with reopened periods."""
+    """What is stored by date after: the data up to a day, later sales, late sales, reopened periods in a
+    run that ends with the history and the next one, and a full refresh."""
     case = the_case()
     day = MONTHS[-1]
     loaded = dt.datetime.combine(day, dt.time(3))
@@ -264,23 +265,24 @@ def build_with_late_rows(project: Project) -> list[Any]:
     )
     land(project, case)
     project.land("fact_sales", early, types)
-    names = ("customer_segment_history", "history_slices")
+    names = [*SLICED, *MARTS]
     found = []
-    for rows, more in (
-        (early, {}),
-        (pd.concat([early, later]), {}),
-        (pd.concat([early, later, late]), {}),
-        (pd.concat([early, later, late]), {"reopen_periods": 4}),
-    ):
+    for rows in (early, pd.concat([early, later]), pd.concat([early, later, late])):
         project.land("fact_sales", rows.reset_index(drop=True), types)
-        build(project, day, **more)
+        build(project, day)
+        found.append(relations(project, names))
+    settings = settings_at(day) | {"reopen_periods": 4}
+    run = project.dbt("run", "--select", "+customer_segment_history", vars=settings)
+    assert run.success, run.problems
+    for arguments in ((), ("--full-refresh",)):
+        build(project, day, *arguments)
         found.append(relations(project, names))
     return found
 
 
 @builds(*(on(target, build_with_late_rows) for target in SOME_TARGETS))
 def test_finished_slices_stay_and_late_rows_are_counted(built):
-    first, later, late, reopened = built
+    first, later, late, reopened, refreshed = built
     history = "customer_segment_history"
     pd.testing.assert_frame_equal(first[history], later[history])
 
@@ -301,6 +303,10 @@ def test_finished_slices_stay_and_late_rows_are_counted(built):
     known = reopened[history]
     dates = known.loc[known["customer_id"] == "late customer", "as_of_date"]
     assert set(dates) == set(MONTHS[-2:])
+    for name, rows in refreshed.items():
+        pd.testing.assert_frame_equal(reopened[name], rows, obj=name)
+    moved = {name for name in MARTS if not late[name].equals(reopened[name])}
+    assert moved >= {history, "segment_transitions", "segment_migration"}
 
 
 LATER = dt.date(2017, 11, 20)

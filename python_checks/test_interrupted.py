@@ -1,5 +1,5 @@
-"""A `dbt run` that is killed: readers find every mart, old or new and never in between, and the next
-run ends the work."""
+"""A `dbt run` that is killed as it comes to a model: readers find every mart, old or new and never in
+between, and the next run ends the work."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from python_checks.expected_marts import plain
 from python_checks.test_history import MONTHS, in_order, land, settings_at, the_case
 
 BEFORE, TODAY = MONTHS[-2:]
-# The run dies as it begins with one of these: scores by date, history by date, the log of the audiences.
-KILLED_AT = ("int_rfm_scores", "customer_segment_history", "audience_changes")
+# The run dies as it begins with one of these: scores by date, history by date, what is made of the
+# history, the log of the audiences.
+KILLED_AT = ("int_rfm_scores", "customer_segment_history", "segment_transitions", "audience_changes")
 # Their rows are of one date; of the first `customer_rfm` is made.
 OF_ONE_DATE = ("customer_segments", "customer_engagement")
-# It only grows: what a killed run has added stays, and is no part of what the next one adds.
+# It only grows.
 LOG = "audience_changes"
 
 

@@ -182,6 +182,28 @@ where {{ is_due('as_of_date') }}
 {%- endmacro %}
 
 
+{#- What the log says about reopened dates: finished no more, for any model. Whoever is not built in this
+    run, or comes after what broke it off, computes them in the next. -#}
+{% macro open_again() %}
+    {%- do ref('int_slice_log') -%}
+    {%- if not execute or not var('reopen_periods') | int or invocation_args_dict.get('empty') -%}
+        {{ return('') }}
+    {%- endif -%}
+    {{- adapter.dispatch('open_again', 'rfm_retention')() -}}
+{% endmacro %}
+
+{% macro default__open_again() %}
+    update {{ ref('int_slice_log') }}
+    set is_finished = false
+    where as_of_date in (select dates.as_of_date from {{ this }} as dates where dates.is_reopened)
+{% endmacro %}
+
+{#- Spark updates no rows of plain files: a date is reopened there by a run of the whole project. -#}
+{% macro spark__open_again() %}
+    {{ return('') }}
+{% endmacro %}
+
+
 {#- A condition for the rows of the current date. -#}
 {% macro at_current_date() -%}
     as_of_date in (
@@ -337,7 +359,19 @@ where {{ is_due('as_of_date') }}
 {% macro slice_log_columns() %}
     '{{ this.identifier }}' as model_name,
     dates.as_of_date,
-    not dates.is_current and dates.is_complete as is_finished,
+    not dates.is_current
+    and dates.is_complete
+    {%- if model.config.meta.looks_back and this.identifier != 'customer_segment_history' %}
+    -- What is made of the history is finished where that is, by the same policy.
+    and dates.as_of_date in (
+        select history.as_of_date
+        from {{ ref('int_slice_log') }} as history
+        where
+            history.model_name = 'customer_segment_history'
+            and history.policy_key = '{{ slices_key() }}'
+            and history.is_finished
+    )
+    {%- endif %} as is_finished,
     {{ text_literal(scoring_vars()) }} as scoring_vars,
     '{{ slices_key() }}' as policy_key,
     load_times.sales_loaded_until,

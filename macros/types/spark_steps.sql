@@ -1,5 +1,5 @@
 {#- Spark writes common table expressions out into the query that reads them, so that a long chain of
-    them, such as twelve Newton steps or fifty of k-means, is one plan of thousands of nodes, which it
+    them, such as twelve Newton steps or fifty of k-means, is one plan of thousands of nodes, which
     takes minutes to plan, or never ends. There the expressions that are marked as a step become
     tables, each made from the tables of the steps before it, with the same text as on the other
     engines; `drop_steps` in the post-hook drops them again. Tables only: a view or a slice has no

@@ -42,15 +42,15 @@
         },
         'ln_due': {
             'expression': 'greatest(ln(pause_ratio) - ln(0.75 * ' ~ one ~ '), 0)',
-            'words': 'the same beyond three quarters of the usual gap, when the next order is due',
+            'words': 'time since the last order beyond three quarters of the usual gap, when the next is due',
         },
         'ln_overdue': {
             'expression': 'greatest(ln(pause_ratio), 0)',
-            'words': 'the same beyond the usual gap, where due turns into gone',
+            'words': 'time since the last order beyond the usual gap, where due turns into gone',
         },
         'ln_overdue_by_orders': {
             'expression': 'greatest(ln(pause_ratio), 0) * ln(' ~ one ~ ' * order_date_count)',
-            'words': 'the same, weighing more the more often the customer came',
+            'words': 'time since the last order beyond the usual gap, weighing more the more often the customer came',
         },
     } -%}
     {%- if is_using('engagement_events') -%}

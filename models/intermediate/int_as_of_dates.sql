@@ -3,6 +3,7 @@
 -- A reopened date (the var reopen_periods) is computed again although it is finished, so that late
 -- rows get in.
 -- The current date is the day after the last accepted sale, so the clock of the build is the data.
+{{ config(post_hook='{{ open_again() }}') }}
 {%- set given_date = var('as_of_date') %}
 {%- set grain = var('history_grain') %}
 {#- PostgreSQL has no interval of a quarter. #}

@@ -70,7 +70,8 @@ class Bench:
             "--target-path", str(self.folder / "target"), "--threads", str(threads),
             "--log-path", str(self.folder / "logs"), "--log-format-file", "json",
             # Without a limit: at 10 MB a log is begun anew, and statements of a few 100 kB are many.
-            "--log-level-file", "debug", "--log-file-max-bytes", "0", "--vars", json.dumps({"source_schema": SCHEMA} | given),
+            "--log-level-file", "debug", "--log-file-max-bytes", "0",
+            "--vars", json.dumps({"source_schema": SCHEMA} | given),
         ]  # fmt: skip
         log = self.folder / "logs" / "dbt.log"
         log.unlink(missing_ok=True)
