@@ -127,7 +127,11 @@ def build_staging(project: Project) -> Marts:
             vars={"latest_plausible_date": hard_cases.LATEST_PLAUSIBLE_DATE.isoformat()},
         )
         assert run.success, run.problems
-        found |= {f"{name} {model}": plain(project.read(f"rfm_staging.{model}")) for model in STAGING}
+        for model in STAGING:
+            rows = plain(project.read(f"rfm_staging.{model}"))
+            # Every engine writes a floating-point number in its own way: NaN, nan; 1e+300, 1E300.
+            own = ["revenue_text"] if name in FLOATS and "revenue_text" in rows else []
+            found[f"{name} {model}"] = rows.drop(columns=own)
     return found
 
 
@@ -195,9 +199,7 @@ def test_the_cases_reach_every_mart(under_way):
     marts, keys = {case: marts for case, (marts, _) in found.items()}, found["hard"][1]
     # Lines of the timeline have no key: they are compared as a bag.
     assert MARTS - set(keys) == {"customer_activity"}
-    # The report of the global experiment takes builds of several days: test_holdouts.py.
-    empty = {mart for mart in MARTS if all(marts[case][mart].empty for case in CASES)}
-    assert empty == {"global_holdout_report"}
+    assert {mart for mart in MARTS if all(marts[case][mart].empty for case in CASES)} == set()
     hard = marts["hard"]
     assert len(hard["customer_rfm"]) > 100
     assert len(hard["customer_segment_history"]) > 300
