@@ -41,6 +41,8 @@ history as (
 
 ),
 
+-- Read once more and not taken from one expression for both: that would be written out with the dates
+-- of all customers.
 earlier_history as (
 
     select
