@@ -41,8 +41,7 @@ history as (
 
 ),
 
--- Read once more and not taken from one expression for both: that would be written out with the dates
--- of all customers.
+-- Read once more: one expression for both would be written out with all dates of all customers.
 earlier_history as (
 
     select
